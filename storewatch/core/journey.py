@@ -1,0 +1,129 @@
+"""Journeys: a shopper's way through the shop, written once, used by probes and by load tests.
+
+A journey is a function over a `Shopper`. What drives the shopper (requests on a timer, Locust
+under load) is not the journey's business.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class JourneyFailedError(Exception):
+    """The shop did not do what the journey expects; the message names step and expectation."""
+
+    def __init__(self, step: str, message: str) -> None:
+        super().__init__(f"{step}: {message}")
+        self.step = step
+        self.message = message
+
+
+class Response(Protocol):
+    """The part of an HTTP response that journeys may rely on (requests has more)."""
+
+    status_code: int
+    text: str
+    headers: Any
+
+    def json(self) -> Any:
+        """Return the body decoded from JSON."""
+
+
+class Shopper(Protocol):
+    """What a journey sees of its driver.
+
+    `data` carries values in and out of a journey. In: `number` (int, unique within a run and
+    partitioned over workers; the same number may come back in another run) and `run` (str, unique
+    per run). Out: `attempt` (the idempotency key, set before the order is sent) and `order`
+    (an `AcknowledgedOrder` as a dict, set once the shop has acknowledged it).
+    """
+
+    data: dict[str, Any]
+
+    def get(self, path: str, *, route: str | None = None, **options: Any) -> Response:
+        """GET a path of the shop; `route` is its template where the path carries ids."""
+
+    def post(self, path: str, *, route: str | None = None, **options: Any) -> Response:
+        """POST to a path of the shop; options are `json` and `headers`, as in requests."""
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """Measure what happens inside as one step of the journey."""
+
+    def expect(self, condition: object, message: str) -> None:
+        """Raise JourneyFailedError with the message when the condition does not hold."""
+
+
+Journey = Callable[[Shopper], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgedOrder:
+    """An order that the shop has confirmed to its customer: from here on it must not be lost."""
+
+    order_id: str
+    idempotency_key: str
+    amount_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step of one journey: name, success, seconds spent, and what went wrong."""
+
+    name: str
+    ok: bool
+    duration_s: float
+    error: str = ""
+
+
+class SteppingShopper:
+    """A Shopper over any HTTP client: keeps the steps, leaves the sending to its driver.
+
+    Args:
+        send: called as send(method, path, route, options); returns a Response or raises OSError
+            (requests' errors are OSErrors) when there was no answer in time.
+        data: the journey's input, see `Shopper`.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[str, str, str | None, dict[str, Any]], Response],
+        data: dict[str, Any],
+    ) -> None:
+        self.data = data
+        self.steps: list[StepResult] = []
+        self._send = send
+        self._step = "start"
+
+    def get(self, path: str, *, route: str | None = None, **options: Any) -> Response:
+        """GET a path of the shop."""
+        return self._send("GET", path, route, options)
+
+    def post(self, path: str, *, route: str | None = None, **options: Any) -> Response:
+        """POST to a path of the shop."""
+        return self._send("POST", path, route, options)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Record the step's result; any exception makes it a failed step and ends the journey."""
+        self._step = name
+        started = time.monotonic()
+        try:
+            yield
+        except JourneyFailedError as error:
+            self._record(name, started, error.message)
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            message = f"{type(error).__name__}: {error}"
+            self._record(name, started, message)
+            raise JourneyFailedError(name, message) from error
+        self._record(name, started, "")
+
+    def expect(self, condition: object, message: str) -> None:
+        """Raise JourneyFailedError when the condition does not hold."""
+        if not condition:
+            raise JourneyFailedError(self._step, message)
+
+    def _record(self, name: str, started: float, error: str) -> None:
+        self.steps.append(StepResult(name, not error, time.monotonic() - started, error))

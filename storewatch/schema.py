@@ -1,0 +1,53 @@
+"""What every section of storewatch.yaml is made of: strict, frozen models and shared value types."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetPydanticSchema
+from pydantic_core import core_schema
+
+from storewatch.core.targets import Target
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def parse_duration(value: Any) -> float:
+    """Return the seconds of a duration such as 250ms, 5s, 1h30m, 2d.
+
+    Source: Prometheus' duration format, with a fraction allowed.
+
+    Raises:
+        ValueError: the value is no positive duration with a unit.
+    """
+    if not isinstance(value, str) or not _DURATION.fullmatch(value):
+        raise ValueError("not a duration; write a number with its unit, such as 250ms, 5s, 1h30m")
+    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(value))
+    if seconds <= 0:
+        raise ValueError("a duration must be longer than zero, such as 5s")
+    return seconds
+
+
+def _parse_target(value: Any) -> Target:
+    if isinstance(value, Target):
+        return value
+    return Target.parse(str(value))
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+"""Seconds, written as 250ms, 5s, 1h30m. Defaults in code are floats."""
+
+TargetField = Annotated[
+    Target,
+    GetPydanticSchema(
+        lambda _type, _handler: core_schema.no_info_plain_validator_function(_parse_target)
+    ),
+]
+"""A Target, written as '< 0.2'."""

@@ -1,0 +1,43 @@
+"""Our own state in one database: SQLite by default, PostgreSQL by URL."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+
+from storewatch.core.errors import UnreachableError
+
+
+def open_database(url: str) -> Engine:
+    """Return an engine whose database has every migration applied.
+
+    Args:
+        url: an SQLAlchemy URL, such as sqlite:////srv/storewatch/storewatch.db.
+
+    Raises:
+        UnreachableError: the database does not answer or its file cannot be written.
+    """
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _durable_sqlite)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except OperationalError as error:
+        raise UnreachableError(
+            f"the state database {engine.url.render_as_string()} cannot be opened: {error.orig}"
+        ) from error
+    return engine
+
+
+def _durable_sqlite(connection, _record) -> None:  # type: ignore[no-untyped-def]
+    """Readers beside one writer, and a committed incident survives a power cut."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA busy_timeout=5000")
+    connection.execute("PRAGMA foreign_keys=ON")

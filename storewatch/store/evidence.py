@@ -1,0 +1,111 @@
+"""Evidence on disk: `evidence/<kind>/<id>/`, its artefacts beside it, `evidence.json` written last."""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from storewatch.core.clock import utc_now
+from storewatch.core.errors import UsageError
+from storewatch.core.evidence import KINDS, Artefact, Evidence, Measurement, new_id
+from storewatch.core.targets import Verdict
+from storewatch.store.files import sha256_file, sync_folder, write_atomic
+
+MANIFEST = "evidence.json"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceDraft:
+    """A rehearsal under way. Artefacts are written into `folder`; `finish` makes it evidence."""
+
+    id: str
+    kind: str
+    subject: str
+    folder: Path
+    started_at: datetime
+    context: dict[str, Any]
+    _started: float = field(default_factory=time.monotonic)
+
+    def finish(
+        self,
+        measurements: Iterable[Measurement],
+        notes: Sequence[str] = (),
+        overrides: Sequence[Verdict] = (),
+    ) -> Evidence:
+        """Hash the artefacts, write `evidence.json` and return the evidence."""
+        evidence = Evidence(
+            id=self.id,
+            kind=self.kind,
+            subject=self.subject,
+            started_at=self.started_at,
+            duration_s=round(time.monotonic() - self._started, 3),
+            measurements=tuple(measurements),
+            artefacts=tuple(self._artefacts()),
+            context=self.context,
+            notes=tuple(notes),
+            overrides=tuple(overrides),
+        )
+        text = json.dumps(evidence.to_json(), indent=2) + "\n"
+        write_atomic(self.folder / MANIFEST, text.encode(), mode=0o600)
+        sync_folder(self.folder.parent)
+        return evidence
+
+    def _artefacts(self) -> Iterable[Artefact]:
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and path.name != MANIFEST:
+                yield Artefact(str(path.relative_to(self.folder)), sha256_file(path))
+
+
+class EvidenceStore:
+    """All evidence of one state folder.
+
+    Args:
+        home: the state folder.
+        context: version, configuration hash and host, copied into each new record.
+    """
+
+    def __init__(self, home: Path, context: dict[str, Any] | None = None) -> None:
+        self._root = home / "evidence"
+        self._context = context or {}
+
+    def open(self, kind: str, subject: str) -> EvidenceDraft:
+        """Begin a record of a kind of `core.evidence.KINDS` about a subject such as checkout/baseline."""
+        if kind not in KINDS:
+            raise ValueError(f"{kind!r} is no kind of evidence; use one of {', '.join(KINDS)}")
+        identifier = new_id()
+        folder = self._root / kind / identifier
+        folder.mkdir(parents=True, mode=0o700)
+        return EvidenceDraft(identifier, kind, subject, folder, utc_now(), self._context)
+
+    def list(self, kind: str | None = None, subject: str | None = None) -> list[Evidence]:
+        """Return finished evidence, newest first. A folder without a readable record does not count."""
+        found = [self._read(path) for path in self._root.glob(f"{kind or '*'}/*/{MANIFEST}")]
+        kept = [e for e in found if e and (subject is None or e.subject == subject)]
+        return sorted(kept, key=lambda e: e.id, reverse=True)
+
+    def folder(self, evidence: Evidence) -> Path:
+        """Return the folder that holds the record and its artefacts."""
+        return self._root / evidence.kind / evidence.id
+
+    def get(self, identifier: str) -> Evidence:
+        """Return one record by its id.
+
+        Raises:
+            UsageError: there is none of that id.
+        """
+        for path in self._root.glob(f"*/{identifier}/{MANIFEST}") if identifier.isalnum() else ():
+            if (evidence := self._read(path)) is not None:
+                return evidence
+        raise UsageError(
+            f"no evidence {identifier}; `storewatch evidence list` shows what there is"
+        )
+
+    @staticmethod
+    def _read(path: Path) -> Evidence | None:
+        try:
+            return Evidence.from_json(json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
