@@ -9,7 +9,7 @@ def utc_now() -> datetime:
 
 
 def rfc3339(moment: datetime) -> str:
-    """Format an aware moment as RFC 3339 in UTC with milliseconds, such as 2026-11-22T01:02:03.004Z.
+    """Format an aware moment as RFC 3339 in UTC, such as 2026-11-22T01:02:03.004Z.
 
     Raises:
         ValueError: the moment is naive.

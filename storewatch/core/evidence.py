@@ -87,7 +87,7 @@ class Evidence:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict of the measurements and the overrides; INCONCLUSIVE when there is none."""
+        """The worst of the measurements' verdicts and the overrides; without any, INCONCLUSIVE."""
         return worst([m.verdict for m in self.measurements if m.verdict] + list(self.overrides))
 
     def value(self, name: str) -> float | None:
@@ -111,7 +111,7 @@ class Evidence:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "Evidence":
-        """Read a record back. A stored verdict worse than its measurements' is kept as an override."""
+        """Read a record back; its stored verdict is kept as an override."""
         return cls(
             id=raw["id"],
             kind=raw["kind"],

@@ -24,7 +24,7 @@ _SEVERITY = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.INVALID]
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:
-    """Return the worst of several verdicts (INVALID, FAIL, INCONCLUSIVE, PASS); none is INCONCLUSIVE."""
+    """Return the worst verdict (INVALID, FAIL, INCONCLUSIVE, PASS); of none, INCONCLUSIVE."""
     return max(verdicts, key=_SEVERITY.index, default=Verdict.INCONCLUSIVE)
 
 
