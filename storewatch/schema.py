@@ -1,4 +1,4 @@
-"""What every section of storewatch.yaml is made of: strict, frozen models and shared value types."""
+"""What every section of storewatch.yaml is made of: strict, frozen models, shared values."""
 
 import re
 from typing import Annotated, Any

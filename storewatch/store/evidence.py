@@ -1,4 +1,4 @@
-"""Evidence on disk: `evidence/<kind>/<id>/`, its artefacts beside it, `evidence.json` written last."""
+"""Evidence on disk: `evidence/<kind>/<id>/` with its artefacts; `evidence.json` comes last."""
 
 import json
 import time
@@ -72,7 +72,7 @@ class EvidenceStore:
         self._context = context or {}
 
     def open(self, kind: str, subject: str) -> EvidenceDraft:
-        """Begin a record of a kind of `core.evidence.KINDS` about a subject such as checkout/baseline."""
+        """Begin a record of one of `core.evidence.KINDS` about a subject (checkout/baseline)."""
         if kind not in KINDS:
             raise ValueError(f"{kind!r} is no kind of evidence; use one of {', '.join(KINDS)}")
         identifier = new_id()
@@ -81,7 +81,7 @@ class EvidenceStore:
         return EvidenceDraft(identifier, kind, subject, folder, utc_now(), self._context)
 
     def list(self, kind: str | None = None, subject: str | None = None) -> list[Evidence]:
-        """Return finished evidence, newest first. A folder without a readable record does not count."""
+        """Return finished evidence, newest first; a folder without a readable record is none."""
         found = [self._read(path) for path in self._root.glob(f"{kind or '*'}/*/{MANIFEST}")]
         kept = [e for e in found if e and (subject is None or e.subject == subject)]
         return sorted(kept, key=lambda e: e.id, reverse=True)

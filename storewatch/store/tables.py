@@ -1,4 +1,4 @@
-"""The tables of our own state. Alembic's migrations in `migrations/` bring a database to this form."""
+"""The tables of our own state; the migrations in `migrations/` bring a database to this form."""
 
 from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 

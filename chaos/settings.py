@@ -1,0 +1,49 @@
+"""The section `chaos:` of storewatch.yaml."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from storewatch.core.targets import Target
+from storewatch.schema import Duration, Section, TargetField
+
+
+class ProofSettings(Section):
+    """One turn of the proof loop: a fault, the alert that must see it, the runbook that ends it.
+
+    `experiment` is a Chaos Toolkit file; `alert` maps label names to the values that the delivered
+    alert must carry (`alertname` among them); `runbook` is the page to run; `journey` is what must
+    succeed again; `parameters` go to the runbook.
+    """
+
+    experiment: Path
+    alert: dict[str, str] = Field(min_length=1)
+    runbook: str
+    journey: str
+    parameters: dict[str, str] = {}
+
+
+class ChaosSettings(Section):
+    """Fault injection and the proofs built on it.
+
+    `environment` must be listed in `allowed_environments`: default deny. `load` names the load
+    profile that runs during a proof.
+    """
+
+    environment: str = "production"
+    allowed_environments: tuple[str, ...] = ()
+    lease: Duration = 180.0
+    detect_within: Duration = 90.0
+    recover_within: Duration = 180.0
+    load_journey: str = "checkout"
+    load_rate: float = Field(default=5.0, gt=0)
+    proofs: dict[str, ProofSettings] = {}
+    # Source: requirements.md R2 (recovery of a fault < 5 min); the detection time is our own.
+    targets: dict[str, TargetField] = {
+        "time_to_detect_s": Target("<=", 30),
+        "time_to_recover_s": Target("<=", 90),
+        "orders_lost": Target("=", 0),
+        "orders_duplicated": Target("=", 0),
+        "double_charges": Target("=", 0),
+        "oversold_units": Target("=", 0),
+    }

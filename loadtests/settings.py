@@ -1,0 +1,54 @@
+"""The section `loadtests:` of storewatch.yaml."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from storewatch.core.targets import Target
+from storewatch.schema import Duration, Section, TargetField
+
+
+class ProfileSettings(Section):
+    """How many journeys arrive, and for how long. Arrivals are open: a slow shop does not slow them.
+
+    `rate` is journeys per second; `warm_up` is left out of the measurements; `hold` counts from the
+    end of the warm-up.
+    """
+
+    rate: float = Field(gt=0, le=10_000)
+    warm_up: Duration = 5.0
+    hold: Duration = 60.0
+
+
+class ReconciliationSettings(Section):
+    """Where acknowledged orders must be found again: the shop's database and its payment ledgers.
+
+    `orders_sql` returns order_id, idempotency_key, state, total_cents of every order made since the
+    parameter %(since)s (aware time); `oversold_sql` returns one number of units;
+    `accepted_states` are those an acknowledged order may be in.
+    """
+
+    database: str
+    orders_sql: str
+    oversold_sql: str
+    accepted_states: tuple[str, ...] = ("paid", "shipped", "delivered", "refunded")
+    payment_ledgers: dict[str, str] = {}
+    payment_token: str = ""
+
+
+class LoadSettings(Section):
+    """Load tests of the journeys."""
+
+    base_url: str
+    ca_file: Path | None = None
+    journeys: dict[str, str]
+    timeout: Duration = 10.0
+    connections: int = Field(default=200, ge=1)
+    profiles: dict[str, ProfileSettings] = {"baseline": ProfileSettings(rate=5)}
+    # Source: requirements.md R2 (response time < 200 ms, availability >= 99.9 %).
+    targets: dict[str, TargetField] = {
+        "p95_s": Target("<", 0.2),
+        "error_ratio": Target("<=", 0.001),
+        "arrivals_missed": Target("=", 0),
+    }
+    reconciliation: ReconciliationSettings | None = None
