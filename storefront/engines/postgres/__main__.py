@@ -1,0 +1,60 @@
+"""The database pair. `python -m storefront.engines.postgres run|promote|resync|alone|status`"""
+
+import argparse
+import json
+import sys
+
+import psycopg
+
+from storefront.engines.postgres.node import find_node
+from storefront.engines.postgres.operate import go_on_alone, promote, resync, status
+from storefront.engines.postgres.start import run_node
+from storefront.errors import EngineError, SettingsError
+from storefront.settings import DATABASES, load_settings
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m storefront.engines.postgres")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("run", "start a node in the foreground, in the role that is safe"),
+        ("promote", "make a standby the primary; refused while the other may be it"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("node", choices=DATABASES)
+    commands.add_parser("resync", help="wait for the standby, then make commits wait for it again")
+    commands.add_parser("alone", help="let the primary commit without its standby")
+    shown = commands.add_parser("status", help="who is what; exit 1 when there is no primary")
+    shown.add_argument("--json", action="store_true", help="for machines")
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    """Do what the command line says; an error is one line."""
+    arguments = parse_arguments()
+    try:
+        settings = load_settings()
+        if arguments.command == "run":
+            run_node(find_node(settings, arguments.node))
+        elif arguments.command == "promote":
+            _say(promote(find_node(settings, arguments.node)))
+        elif arguments.command == "resync":
+            _say(resync(settings))
+        elif arguments.command == "alone":
+            _say(go_on_alone(settings))
+        else:
+            facts = status(settings)
+            _say(json.dumps(facts) if arguments.json else json.dumps(facts, indent=2))
+            primaries = [node for node in facts["nodes"].values() if node["role"] == "primary"]
+            sys.exit(0 if len(primaries) == 1 else 1)
+    except (EngineError, SettingsError, psycopg.Error) as error:
+        sys.exit(f"postgres: {str(error).splitlines()[0]}")
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 - the answer of a command
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Starting a node: initialise, clone or rewind as the pair needs it, then become PostgreSQL."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from storefront.demo.script import cluster_script, shop_script
+from storefront.engines.postgres.config import (
+    REPLICATOR,
+    conninfo,
+    write_config,
+    write_passfile,
+)
+from storefront.engines.postgres.decide import Step, next_step
+from storefront.engines.postgres.node import Data, Node, Record, Role, read_record, write_record
+from storefront.engines.postgres.programs import find_programs, program_environment, run_program
+from storefront.engines.process import become, make_folder, processes_inside, write_file
+from storefront.errors import EngineError
+
+_SHUTDOWN_WAIT_S = 15.0
+_POLL_S = 0.5
+
+
+def run_node(node: Node, *, peer_wait_s: float = 180.0) -> NoReturn:
+    """Make the node's folder fit for service and become its PostgreSQL.
+
+    Args:
+        node: which one.
+        peer_wait_s: how long to wait for the primary when this node cannot be it.
+
+    Raises:
+        EngineError: it cannot be started safely.
+    """
+    programs = find_programs(node)
+    _wait_for_old_processes(node)
+    shutil.rmtree(node.fresh, ignore_errors=True)
+    write_passfile(node)
+    deadline = time.monotonic() + peer_wait_s
+    step = _decide(node)
+    while step is Step.WAIT:
+        if time.monotonic() > deadline:
+            raise EngineError(
+                f"{node.name} is not the primary and {node.peer.name} did not answer as one within"
+                f" {peer_wait_s:.0f} s; start or promote {node.peer.name}"
+            )
+        time.sleep(_POLL_S)
+        step = _decide(node)
+    print(f"{node.name}: {step.value}", flush=True)  # noqa: T201 - the supervisor's log
+    _prepare(node, step, programs)
+    (node.data / "postmaster.pid").unlink(missing_ok=True)
+    argv = [str(programs / "postgres"), "-D", str(node.data)]
+    become(argv, node.account, program_environment(node))
+
+
+def _decide(node: Node) -> Step:
+    return next_step(
+        node.name,
+        node.contents(),
+        read_record(node.settings),
+        node.peer.role(),
+        peer_has_data=node.peer.contents() is not Data.EMPTY,
+    )
+
+
+def _prepare(node: Node, step: Step, programs: Path) -> None:
+    record = read_record(node.settings)
+    if step is Step.INITIALISE:
+        record = Record(node.name, synchronous=True)
+        _initialise(node, programs, record)
+    elif step is Step.CLONE:
+        _clone(node, programs)
+    elif step is Step.REWIND:
+        _rewind(node, programs)
+    standby = step in (Step.CLONE, Step.REWIND) or node.contents() is Data.STANDBY
+    write_config(node, standby=standby, synchronous=bool(record and record.synchronous))
+
+
+def _wait_for_old_processes(node: Node) -> None:
+    """Let the children of a killed postmaster end; they hold its shared memory.
+
+    Raises:
+        EngineError: they do not end, or the node runs already.
+    """
+    deadline = time.monotonic() + _SHUTDOWN_WAIT_S
+    while old := processes_inside(node.data):
+        if time.monotonic() > deadline:
+            raise EngineError(f"{node.name} runs already (process {min(old)}); stop it first")
+        time.sleep(0.1)
+
+
+def _initialise(node: Node, programs: Path, record: Record) -> None:
+    """Make a cluster with roles, schema and demo data in a fresh folder, then put it in place.
+
+    All of it runs in single-user mode: nothing listens, nobody can come too early, and a process
+    that is killed half-way leaves a folder that the next start throws away.
+    """
+    make_folder(node.fresh, node.account, 0o700)
+    password_file = node.fresh.with_name(f"{node.name}.pwfile")
+    write_file(password_file, node.settings.secret("POSTGRES_PASSWORD") + "\n", node.account)
+    try:
+        run_program(
+            node,
+            [
+                programs / "initdb", "-D", node.fresh, "-U", "postgres", "--auth=scram-sha-256",
+                f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
+            ],
+        )  # fmt: skip
+    finally:
+        password_file.unlink()
+    single = [programs / "postgres", "--single", "-j", "-D", node.fresh, "-c", "exit_on_error=on"]
+    run_program(node, [*single, "postgres"], text=cluster_script(node.settings))
+    run_program(node, [*single, "shop"], text=shop_script(node.settings))
+    write_record(node.settings, record)
+    _put_in_place(node)
+
+
+def _clone(node: Node, programs: Path) -> None:
+    make_folder(node.fresh, node.account, 0o700)
+    source = conninfo(node.peer, node, REPLICATOR, replication=True, suffix="-clone")
+    run_program(
+        node,
+        [
+            programs / "pg_basebackup", "-D", node.fresh, "-d", source, "-X", "stream",
+            "-c", "fast", "--no-password",
+        ],
+    )  # fmt: skip
+    write_file(node.fresh / "standby.signal", "", node.account)
+    _put_in_place(node)
+
+
+def _rewind(node: Node, programs: Path) -> None:
+    """Give up what this old primary wrote alone and follow the new one; clone if that fails."""
+    if node.peer.role() is not Role.PRIMARY:
+        raise EngineError(f"{node.peer.name} stopped being the primary; start {node.name} again")
+    with node.peer.connect() as connection:
+        connection.execute("CHECKPOINT")  # the new timeline must be in the source's control file
+    write_file(node.rewinding, "")
+    source = conninfo(node.peer, node, "postgres", replication=False)
+    try:
+        (node.data / "postmaster.pid").unlink(missing_ok=True)
+        run_program(node, [programs / "pg_rewind", "-D", node.data, f"--source-server={source}"])
+    except EngineError as error:
+        print(f"{error}; cloning instead", flush=True)  # noqa: T201 - the supervisor's log
+        _clone(node, programs)
+        return
+    write_config(node, standby=True, synchronous=False)
+    node.rewinding.unlink()
+
+
+def _put_in_place(node: Node) -> None:
+    shutil.rmtree(node.data, ignore_errors=True)
+    node.fresh.rename(node.data)
+    node.rewinding.unlink(missing_ok=True)
