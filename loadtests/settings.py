@@ -9,7 +9,7 @@ from storewatch.schema import Duration, Section, TargetField
 
 
 class ProfileSettings(Section):
-    """How many journeys arrive, and for how long. Arrivals are open: a slow shop does not slow them.
+    """How many journeys arrive and for how long. Arrivals are open: a slow shop slows none of them.
 
     `rate` is journeys per second; `warm_up` is left out of the measurements; `hold` counts from the
     end of the warm-up.

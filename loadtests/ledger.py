@@ -1,0 +1,162 @@
+"""The reconciliation: every order that the shop has acknowledged must be there, once, paid once."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import requests
+
+from loadtests.settings import ReconciliationSettings
+from storewatch.core import names
+from storewatch.core.errors import LoadError
+from storewatch.core.evidence import Measurement
+from storewatch.core.targets import Target
+
+NONE_ALLOWED = Target("=", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ShopOrder:
+    """An order as the shop's database has it."""
+
+    order_id: str
+    idempotency_key: str
+    state: str
+    amount_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A capture as a payment provider's ledger has it."""
+
+    provider: str
+    order_id: str
+    amount_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What became of the acknowledged orders; each list names orders or keys, for the report."""
+
+    acknowledged: int
+    lost: tuple[str, ...]
+    duplicated: tuple[str, ...]
+    double_charged: tuple[str, ...]
+    wrong_amount: tuple[str, ...]
+    oversold_units: int
+
+    def measurements(self) -> list[Measurement]:
+        """Return the counts; none of the bad ones may be above zero."""
+        counts = {
+            names.ORDERS_LOST: len(self.lost),
+            names.ORDERS_DUPLICATED: len(self.duplicated),
+            names.DOUBLE_CHARGES: len(self.double_charged),
+            "wrong_amounts": len(self.wrong_amount),
+        }
+        return [
+            Measurement(names.ORDERS_ACKNOWLEDGED, self.acknowledged, "orders"),
+            *(Measurement(name, n, "orders", NONE_ALLOWED) for name, n in counts.items()),
+            Measurement(names.OVERSOLD_UNITS, self.oversold_units, "units", NONE_ALLOWED),
+        ]
+
+    def notes(self) -> list[str]:
+        """Name what went wrong, at most five of each kind."""
+        kinds = {
+            "lost": self.lost,
+            "duplicated": self.duplicated,
+            "charged twice": self.double_charged,
+            "wrong amount": self.wrong_amount,
+        }
+        return [f"{kind}: {', '.join(found[:5])}" for kind, found in kinds.items() if found]
+
+
+def reconcile(
+    attempts: Collection[str],
+    acknowledged: Iterable[Mapping[str, Any]],
+    orders: Iterable[ShopOrder],
+    captures: Iterable[Capture],
+    oversold_units: int,
+    accepted_states: Collection[str],
+) -> Reconciliation:
+    """Compare the client's ledger with the shop's database and the payment ledgers.
+
+    Args:
+        attempts: idempotency keys that were sent, acknowledged or not.
+        acknowledged: orders with order_id, idempotency_key and amount_cents.
+        orders: the shop's orders of that time.
+        captures: captured payments of all providers; voided and refunded ones left out.
+        oversold_units: units sold beyond the stock, counted by the shop's database.
+        accepted_states: the states that an acknowledged order may be in.
+
+    An acknowledged order is lost when the database lacks it, has it in another state, or no
+    provider captured it. A key with two orders is duplicated; an order with two captures, at one
+    provider or at two, is charged twice.
+    """
+    orders = list(orders)
+    by_id = {order.order_id: order for order in orders}
+    captured = Counter(capture.order_id for capture in captures)
+    keys = Counter(order.idempotency_key for order in orders)
+    acknowledged = list(acknowledged)
+    lost, wrong = [], []
+    for order in acknowledged:
+        identifier = str(order["order_id"])
+        found = by_id.get(identifier)
+        if found is None or found.state not in accepted_states or not captured[identifier]:
+            lost.append(identifier)
+        elif found.amount_cents != order["amount_cents"]:
+            wrong.append(identifier)
+    twice = Counter(str(order["idempotency_key"]) for order in _distinct(acknowledged))
+    return Reconciliation(
+        acknowledged=len(acknowledged),
+        lost=tuple(lost),
+        duplicated=tuple(k for k in {*attempts} if keys[k] > 1 or twice[k] > 1),
+        double_charged=tuple(identifier for identifier, n in captured.items() if n > 1),
+        wrong_amount=tuple(wrong),
+        oversold_units=oversold_units,
+    )
+
+
+def _distinct(acknowledged: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    return {str(order["order_id"]): order for order in acknowledged}.values()
+
+
+def fetch_orders(
+    settings: ReconciliationSettings, since: datetime
+) -> tuple[list[ShopOrder], list[Capture], int]:
+    """Ask the shop's database and the providers for what happened since a moment.
+
+    Raises:
+        LoadError: one of them does not answer; without it nothing can be said.
+    """
+    try:
+        with psycopg.connect(settings.database, connect_timeout=10) as connection:
+            rows = connection.execute(settings.orders_sql.encode(), {"since": since}).fetchall()
+            oversold = connection.execute(settings.oversold_sql.encode()).fetchone()
+    except psycopg.Error as error:
+        raise LoadError(f"the shop's orders cannot be read: {str(error).strip()}") from error
+    orders = [ShopOrder(str(i), str(k), str(s), int(a)) for i, k, s, a in rows]
+    wanted = {order.order_id for order in orders}
+    captures = [
+        capture
+        for provider, url in settings.payment_ledgers.items()
+        for capture in _captures(provider, url, settings.payment_token)
+        if capture.order_id in wanted
+    ]
+    return orders, captures, int(oversold[0]) if oversold else 0
+
+
+def _captures(provider: str, url: str, token: str) -> list[Capture]:
+    try:
+        response = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        response.raise_for_status()
+        entries = response.json()
+        return [
+            Capture(provider, str(entry["order_id"]), int(entry["amount_cents"]))
+            for entry in entries
+            if entry["state"] == "captured"
+        ]
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        raise LoadError(f"the ledger of provider {provider} cannot be read: {error}") from error

@@ -1,0 +1,156 @@
+"""Pages that open without a network: one base template, charts as inline SVG."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+_BASE = Path(__file__).parent / "templates"
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 920, 220, 60, 12, 12, 26
+
+
+def page_environment(folder: Path) -> Environment:
+    """Return an escaping template environment over a package's templates and the shared base."""
+    environment = Environment(
+        loader=FileSystemLoader([folder, _BASE]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["moment"] = moment
+    environment.globals["chart"] = chart
+    return environment
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Write a value for people: seconds below one as milliseconds, bytes in powers of 1024."""
+    if value is None:
+        return "-"
+    if unit == "s":
+        return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.1f} s"
+    if unit == "bytes":
+        scaled, prefixes = float(value), ["B", "KiB", "MiB", "GiB", "TiB"]
+        while scaled >= 1024 and len(prefixes) > 1:
+            scaled /= 1024
+            prefixes.pop(0)
+        return f"{scaled:.1f} {prefixes[0]}" if prefixes[0] != "B" else f"{scaled:.0f} B"
+    if unit == "ratio":
+        return f"{value * 100:.3g} %"
+    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
+    return f"{text} {unit}".strip()
+
+
+def moment(value: datetime) -> str:
+    """Write a moment for people, in UTC."""
+    return value.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One line of a chart: points (x, y); a y of None leaves a gap. `color` is a CSS class."""
+
+    label: str
+    color: str
+    points: Sequence[tuple[float, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A marked stretch of the x axis, such as a fault that was held."""
+
+    label: str
+    start: float
+    end: float
+    color: str = "fault"
+
+
+def chart(
+    curves: Sequence[Curve],
+    unit: str = "",
+    spans: Sequence[Span] = (),
+    bound: float | None = None,
+    x_unit: str = "s",
+) -> Markup:
+    """Draw curves over a common x axis as one SVG.
+
+    Args:
+        curves: what to draw; without any point the chart says so.
+        unit: of y, as `number` takes it.
+        spans: marked stretches of x.
+        bound: a horizontal line at the target.
+        x_unit: written at the x axis.
+    """
+    points = [(x, y) for curve in curves for x, y in curve.points if y is not None]
+    if not points:
+        return Markup('<p class="empty">nothing was measured</p>')
+    low_x = min(x for x, _ in points)
+    high_x = max(max(x for x, _ in points), low_x + 1e-9)
+    high_y = max([y for _, y in points] + [bound or 0]) * 1.08 or 1.0
+
+    def at_x(value: float) -> float:
+        share = (min(max(value, low_x), high_x) - low_x) / (high_x - low_x)
+        return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+
+    def at_y(value: float) -> float:
+        return _HEIGHT - _BOTTOM - value / high_y * (_HEIGHT - _TOP - _BOTTOM)
+
+    parts = [_grid(high_y, low_x, high_x, unit, x_unit, at_x, at_y)]
+    for span in spans:
+        left, right = at_x(span.start), at_x(span.end)
+        parts.append(
+            f'<rect class="span {escape(span.color)}" x="{left:.1f}" y="{_TOP}"'
+            f' width="{max(right - left, 1):.1f}" height="{_HEIGHT - _TOP - _BOTTOM}">'
+            f"<title>{escape(span.label)}</title></rect>"
+            f'<text class="span-label" x="{left + 4:.1f}" y="{_TOP + 12}">'
+            f"{escape(span.label)}</text>"
+        )
+    if bound is not None:
+        y = at_y(bound)
+        parts.append(f'<line class="bound" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
+    parts += [_line(curve, at_x, at_y) for curve in curves]
+    legend = "".join(
+        f'<span class="key {escape(c.color)}">{escape(c.label)}</span>' for c in curves
+    )
+    return Markup(  # noqa: S704 - every text above went through escape()
+        f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{"".join(parts)}</svg>'
+        f"<figcaption>{legend}</figcaption></figure>"
+    )
+
+
+def _line(curve: Curve, at_x: Any, at_y: Any) -> str:
+    path, pen_up = [], True
+    for x, y in curve.points:
+        if y is None:
+            pen_up = True
+            continue
+        path.append(f"{'M' if pen_up else 'L'}{at_x(x):.1f},{at_y(y):.1f}")
+        pen_up = False
+    return f'<path class="line {escape(curve.color)}" d="{"".join(path)}"/>'
+
+
+def _grid(
+    high_y: float, low_x: float, high_x: float, unit: str, x_unit: str, at_x: Any, at_y: Any
+) -> str:
+    marks = []
+    for step in range(5):
+        value = high_y * step / 4
+        y = at_y(value)
+        marks.append(
+            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
+            f"{escape(number(value, unit))}</text>"
+        )
+    for step in range(6):
+        value = low_x + (high_x - low_x) * step / 5
+        anchor = "end" if step == 5 else "middle"
+        marks.append(
+            f'<text class="tick" x="{at_x(value):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">'
+            f"{value:.4g} {escape(x_unit)}</text>"
+        )
+    return "".join(marks)
