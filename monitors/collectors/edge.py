@@ -27,7 +27,7 @@ BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Upper bounds in seconds. 0.2 and 2.0 are the service levels' thresholds and must stay."""
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_INITIAL_STATUSES = (200, 500, 502, 504)
+_INITIAL_STATUSES = (200, 500, 503)
 
 
 class EdgeCounts:
@@ -87,7 +87,7 @@ class EdgeCounts:
         for route, status_class, counts in state["latency"]:
             if len(counts) != len(BUCKETS_S) + 2:
                 raise ValueError("it was written with other buckets")
-            self.latency[route, status_class] = counts
+            self.latency.setdefault((route, status_class), [])[:] = counts  # shared by series
         for route, method, status, count in state["requests"]:
             self._open(route, method, status)
             self.requests[route, method, status] = count
