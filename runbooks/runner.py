@@ -1,0 +1,168 @@
+"""Run the steps of a page: argv without a shell, output kept, the first failure ends the run."""
+
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from runbooks.page import Page, Step
+from storewatch.core.clock import rfc3339, utc_now
+from storewatch.core.errors import UsageError
+
+_PLACEHOLDER = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+_OUTPUT_LIMIT = 20_000
+
+# The first words a page may use and what they mean here, whatever PATH says.
+PROGRAMS = {
+    "python": (sys.executable,),
+    "storewatch": (sys.executable, "-m", "storewatch.cli.main"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """One command as it went; `status` is None when it ran out of time."""
+
+    step: str
+    command: str
+    started_at: datetime
+    duration_s: float
+    status: int | None
+    output: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command ended with status 0."""
+        return self.status == 0
+
+    def to_json(self) -> dict[str, object]:
+        """Return the result as one JSON object."""
+        return {
+            "step": self.step,
+            "command": self.command,
+            "started_at": rfc3339(self.started_at),
+            "duration_s": self.duration_s,
+            "status": self.status,
+            "output": self.output,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run of a page did."""
+
+    page: str
+    results: tuple[CommandResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there was something to run and every command succeeded."""
+        return bool(self.results) and all(result.ok for result in self.results)
+
+
+def argv(command: str, values: Mapping[str, str]) -> list[str]:
+    """Return the words of one line of a page, its placeholders filled in.
+
+    A value becomes part of one word and is never split or interpreted: there is no shell.
+
+    Raises:
+        UsageError: a placeholder that the page does not declare.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise UsageError(f"{command!r}: ${match[1]} is no parameter of this page")
+        return values[match[1]]
+
+    words = [_PLACEHOLDER.sub(fill, word) for word in shlex.split(command)]
+    return [*PROGRAMS.get(words[0], (words[0],)), *words[1:]]
+
+
+def run_page(
+    page: Page,
+    sections: tuple[str, ...],
+    parameters: Mapping[str, str],
+    environment: Mapping[str, str],
+    timeout_s: float,
+    say: Callable[[str], None],
+) -> RunResult:
+    """Run the steps of the given sections in the page's order.
+
+    Args:
+        page: the page.
+        sections: such as ("mitigation", "verify").
+        parameters: values for the page's parameters; each is checked against its pattern.
+        environment: of the commands, secrets included.
+        timeout_s: per command.
+        say: told each command before it runs and how it ended.
+
+    Raises:
+        UsageError: a parameter is unknown, missing or malformed.
+    """
+    known = {parameter.name for parameter in page.parameters}
+    if unknown := sorted(set(parameters) - known):
+        names = ", ".join(sorted(known)) or "none"
+        raise UsageError(f"{page.alert} has no parameter {unknown[0]!r}; it has: {names}")
+    values = {p.name: p.check(parameters.get(p.name)) for p in page.parameters}
+    results: list[CommandResult] = []
+    for step, command in _commands(page, sections):
+        words = argv(command, values)
+        say(f"{step.name}: {shlex.join(argv_shown(command, values))}")
+        result = _run(step, command, words, environment, timeout_s)
+        results.append(result)
+        say(f"{step.name}: {_outcome(result)}")
+        if not result.ok:
+            break
+    return RunResult(page.alert, tuple(results))
+
+
+def argv_shown(command: str, values: Mapping[str, str]) -> list[str]:
+    """Return the words as a person would type them."""
+    program = shlex.split(command)[0]
+    words = argv(command, values)
+    return [program, *words[len(PROGRAMS.get(program, (program,))) :]]
+
+
+def _commands(page: Page, sections: tuple[str, ...]) -> Iterator[tuple[Step, str]]:
+    for step in page.steps:
+        if step.section in sections:
+            for command in step.commands:
+                yield step, command
+
+
+def _run(
+    step: Step, command: str, words: list[str], environment: Mapping[str, str], timeout_s: float
+) -> CommandResult:
+    started_at, started = utc_now(), time.monotonic()
+    status: int | None
+    try:
+        done = subprocess.run(
+            words,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout_s,
+            check=False,
+        )
+        status, output = done.returncode, done.stdout
+    except subprocess.TimeoutExpired as expired:
+        status, output = None, expired.output or b""
+    except OSError as error:
+        status, output = 127, f"{words[0]}: {error.strerror}".encode()
+    text = output.decode(errors="replace")[-_OUTPUT_LIMIT:]
+    duration_s = round(time.monotonic() - started, 3)
+    return CommandResult(step.name, command, started_at, duration_s, status, text)
+
+
+def _outcome(result: CommandResult) -> str:
+    if result.ok:
+        return f"done in {result.duration_s:.1f} s"
+    if result.status is None:
+        return f"still running after {result.duration_s:.0f} s; given up"
+    last = (result.output.strip().splitlines() or ["no output"])[-1]
+    return f"failed with status {result.status}: {last}"
