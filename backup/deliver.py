@@ -1,0 +1,84 @@
+"""Bring a recovery point to the tiers: put, read back, compare; the manifest last."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from backup.errors import DamagedError
+from backup.manifest import FILE_NAME, Manifest, ObjectRecord
+from backup.progress import Progress
+from backup.tiers.tier import Tier
+from storewatch.core.errors import BackupError
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one tier; an empty error means that its copy was read back and is whole."""
+
+    tier: str
+    error: str = ""
+
+
+def key_of(manifest: Manifest, name: str) -> str:
+    """Return the key of a file of a recovery point."""
+    return f"{manifest.subject}/{manifest.id}/{name}"
+
+
+def verify_object(tier: Tier, manifest: Manifest, one: ObjectRecord, progress: Progress) -> None:
+    """Read an object back from a tier and compare size and SHA-256 with the manifest.
+
+    Raises:
+        DamagedError: it is not what was written.
+        MissingObjectError: it is not there.
+        TierError: the tier cannot be read.
+    """
+    seen, size_bytes = hashlib.sha256(), 0
+    for chunk in tier.read(key_of(manifest, one.stored_name)):
+        seen.update(chunk)
+        size_bytes += len(chunk)
+        progress(f"verify {tier.name}: {one.name}", size_bytes, one.stored_bytes)
+    compare(tier.name, manifest, one, size_bytes, seen.hexdigest())
+
+
+def compare(tier: str, manifest: Manifest, one: ObjectRecord, size: int, sha256: str) -> None:
+    where = f"tier {tier}: {key_of(manifest, one.stored_name)} is damaged"
+    if size != one.stored_bytes:
+        raise DamagedError(f"{where}: {size} bytes instead of {one.stored_bytes}")
+    if sha256 != one.stored_sha256:
+        raise DamagedError(f"{where}: SHA-256 {sha256[:16]} instead of {one.stored_sha256[:16]}")
+
+
+def deliver(
+    tiers: Sequence[Tier], manifest: Manifest, folder: Path, progress: Progress
+) -> list[Delivery]:
+    """Copy everything to every tier at once; a tier that fails does not hold up the others.
+
+    Args:
+        tiers: where to.
+        manifest: what.
+        folder: with the sealed objects and the manifest.
+        progress: safe for threads.
+    """
+    with ThreadPoolExecutor(max_workers=len(tiers), thread_name_prefix="tier") as pool:
+        return list(pool.map(lambda tier: _to_one(tier, manifest, folder, progress), tiers))
+
+
+def _to_one(tier: Tier, manifest: Manifest, folder: Path, progress: Progress) -> Delivery:
+    try:
+        for one in manifest.objects:
+            label = f"to {tier.name}: {one.name}"
+            tier.put(
+                key_of(manifest, one.stored_name),
+                folder / one.stored_name,
+                lambda done, label=label, total=one.stored_bytes: progress(label, done, total),  # type: ignore[misc]
+            )
+            verify_object(tier, manifest, one, progress)
+        key = key_of(manifest, FILE_NAME)
+        tier.put(key, folder / FILE_NAME, lambda _done: None)
+        if b"".join(tier.read(key)) != manifest.to_bytes():
+            raise DamagedError(f"tier {tier.name}: {key} is not what was written")
+    except BackupError as error:
+        return Delivery(tier.name, str(error))
+    return Delivery(tier.name)

@@ -1,0 +1,251 @@
+"""Seal and open one object: zstd, then age, as streams with memory that does not grow.
+
+Source: the layers are those of `zstd | age -r`, so that `age -d | zstd -d` opens an object without
+storewatch.
+"""
+
+import hashlib
+import io
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyrage
+import zstandard
+
+from backup.errors import DamagedError, DecryptionError
+
+CHUNK_BYTES = 1 << 20
+_MAX_WINDOW_BYTES = 128 << 20  # `zstd --long=27` and level 19 open; a forged window does not
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What is known of an object once it is sealed."""
+
+    plain_bytes: int
+    plain_sha256: str
+    stored_bytes: int
+    stored_sha256: str
+
+
+class _Tally:
+    """A binary file that counts and hashes what passes."""
+
+    def __init__(self, file: BinaryIO, watch: Callable[[int], None] | None = None) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._watch = watch
+        self.size_bytes = 0
+        self.error: Exception | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            self._file.write(data)
+            self._hash.update(data)
+            self.size_bytes += len(data)
+            if self._watch:
+                self._watch(self.size_bytes)
+        except Exception as error:
+            self.error = error
+            raise
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+class Sink:
+    """Takes the plain bytes of one object; see `sealing`."""
+
+    def __init__(self, compressor: Any, watch: Callable[[int], None] | None) -> None:
+        self._plain = _Tally(compressor, watch)
+        self.sizes: Sizes | None = None
+
+    def write(self, data: bytes) -> int:
+        """Take the next bytes."""
+        return self._plain.write(data)
+
+    def finished(self, stored: _Tally) -> None:
+        """Fix the sizes and hashes."""
+        self.sizes = Sizes(
+            self._plain.size_bytes, self._plain.sha256, stored.size_bytes, stored.sha256
+        )
+
+
+@contextmanager
+def sealing(
+    destination: Path,
+    recipients: Sequence[Any],
+    level: int,
+    watch: Callable[[int], None] | None = None,
+    guard: Callable[[int], None] | None = None,
+) -> Iterator[Sink]:
+    """Write an object into a file; afterwards `sink.sizes` is set and the file is durable.
+
+    Args:
+        destination: a new file; it is removed when anything fails.
+        recipients: age recipients.
+        level: of zstd.
+        watch: called with the plain bytes so far.
+        guard: called with the stored bytes so far; may raise to stop.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    handle_in, handle_out = os.pipe()
+    with destination.open("xb") as file:
+        stored = _Tally(file, guard)
+        worker = _Worker(
+            lambda reader: pyrage.encrypt_io(reader, stored, list(recipients)),
+            os.fdopen(handle_in, "rb", buffering=CHUNK_BYTES),
+            lambda: stored.error,
+        )
+        try:
+            with worker.feeding(os.fdopen(handle_out, "wb", buffering=0)) as pipe:
+                compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
+                with compressor.stream_writer(pipe, closefd=False) as compressed:
+                    sink = Sink(compressed, watch)
+                    yield sink
+            worker.check()
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException as error:
+            destination.unlink(missing_ok=True)
+            if isinstance(error, BrokenPipeError):
+                worker.check()
+            raise
+        sink.finished(stored)
+
+
+class _Worker:
+    """A thread at the reading end of a pipe."""
+
+    def __init__(
+        self,
+        work: Callable[[BinaryIO], None],
+        reader: BinaryIO,
+        cause: Callable[[], Exception | None],
+    ) -> None:
+        self._work = work
+        self._reader = reader
+        self._cause = cause
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="seal", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what the thread met, if anything."""
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        with self._reader:
+            try:
+                self._work(self._reader)
+            except Exception as error:  # noqa: BLE001 - handed to the thread that waits
+                self.error = self._cause() or error
+
+    @contextmanager
+    def feeding(self, pipe: Any) -> Iterator[Any]:
+        """Lend the writing end, close it and wait for the thread, whatever happens."""
+        try:
+            yield pipe
+        finally:
+            pipe.close()
+            self._thread.join()
+
+
+class Plain(io.RawIOBase):
+    """The plain bytes of a sealed object, hashed as they are read.
+
+    Attributes:
+        size_bytes: read so far.
+        waited_s: seconds that its reader waited for decryption and decompression.
+    """
+
+    def __init__(self, source: Any, failure: Callable[[], Exception | None]) -> None:
+        self._source = source
+        self._failure = failure
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+        self.waited_s = 0.0
+
+    def readable(self) -> bool:
+        """Say that this file is for reading."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 only at the true end of the object.
+
+        Raises:
+            DecryptionError: the identity does not fit or the bytes were altered.
+            DamagedError: what was sealed is no whole zstd frame.
+        """
+        begun = time.monotonic()
+        try:
+            count: int = self._source.readinto(buffer)
+        except zstandard.ZstdError as error:
+            if failure := self._failure():
+                raise failure from None
+            raise DamagedError(f"zstd: {error}") from None
+        if count == 0 and (failure := self._failure()):
+            raise failure
+        self._hash.update(memoryview(buffer)[:count])
+        self.size_bytes += count
+        self.waited_s += time.monotonic() - begun
+        return count
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what was read so far."""
+        return self._hash.hexdigest()
+
+
+@contextmanager
+def opened(sealed: BinaryIO, identity: Any) -> Iterator[Plain]:
+    """Read the plain bytes of a sealed object.
+
+    Args:
+        sealed: the stored bytes.
+        identity: the age identity.
+    """
+    handle_in, handle_out = os.pipe()
+    writer = os.fdopen(handle_out, "wb", buffering=CHUNK_BYTES)
+    errors: list[Exception] = []
+
+    def decrypt() -> None:
+        try:
+            with writer:
+                pyrage.decrypt_io(sealed, writer, [identity])
+        except BrokenPipeError:  # the reader went away; it knows why
+            pass
+        except pyrage.DecryptError as error:
+            errors.append(DecryptionError(f"age: {error}"))
+        except Exception as error:  # noqa: BLE001 - handed to the thread that reads
+            errors.append(error)
+
+    thread = threading.Thread(target=decrypt, name="open", daemon=True)
+    thread.start()
+
+    def failure() -> Exception | None:
+        thread.join()
+        return errors[0] if errors else None
+
+    reader = os.fdopen(handle_in, "rb", buffering=0)
+    try:
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
+        with decompressor.stream_reader(reader, read_size=CHUNK_BYTES, closefd=False) as stream:
+            yield Plain(stream, failure)
+    finally:
+        reader.close()
+        thread.join()

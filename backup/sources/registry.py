@@ -1,0 +1,31 @@
+"""From the settings to the sources. A new kind is one line here."""
+
+from pathlib import Path
+
+from backup.settings import BackupSettings
+from backup.sources.files import FilesSource
+from backup.sources.postgres import PostgresSource
+from backup.sources.redis import RedisSource
+from backup.sources.source import Source
+from storewatch.store.postgres_programs import find_postgres
+
+
+def open_sources(settings: BackupSettings, scratch: Path) -> list[Source]:
+    """Return the sources in the order of the capture.
+
+    The files come last, so that a file which a row of the database refers to was there when the
+    files were read.
+
+    Args:
+        settings: of the package.
+        scratch: private folder for this run.
+    """
+    found: list[Source] = []
+    postgres = settings.sources.postgres
+    if postgres is not None:
+        programs = find_postgres(postgres.bin, settings.programs_cache)
+        found.append(PostgresSource(postgres, programs, scratch))
+    if settings.sources.redis is not None:
+        found.append(RedisSource(settings.sources.redis))
+    found.extend(FilesSource(one) for one in settings.sources.files)
+    return found
