@@ -34,7 +34,8 @@ class ChaosSettings(Section):
     allowed_environments: tuple[str, ...] = ()
     lease: Duration = 180.0
     detect_within: Duration = 90.0
-    recover_within: Duration = 180.0
+    recover_within: Duration = 120.0
+    quiet_within: Duration = 90.0
     load_journey: str = "checkout"
     load_rate: float = Field(default=5.0, gt=0)
     proofs: dict[str, ProofSettings] = {}

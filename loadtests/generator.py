@@ -166,7 +166,7 @@ def main(plan_file: Path, folder: Path) -> int:
     process = psutil.Process()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, run.ending.set)
-    runner.start(plan.shoppers, spawn_rate=plan.shoppers)
+    runner.start(plan.shoppers, spawn_rate=100)
     runner.spawning_greenlet.join()
     cpu_before = process.cpu_times()
     run.beginning = time.monotonic()

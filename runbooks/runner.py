@@ -3,7 +3,6 @@
 import re
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,16 +10,11 @@ from datetime import datetime
 
 from runbooks.page import Page, Step
 from storewatch.core.clock import rfc3339, utc_now
+from storewatch.core.commands import resolve
 from storewatch.core.errors import UsageError
 
 _PLACEHOLDER = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _OUTPUT_LIMIT = 20_000
-
-# The first words a page may use and what they mean here, whatever PATH says.
-PROGRAMS = {
-    "python": (sys.executable,),
-    "storewatch": (sys.executable, "-m", "storewatch.cli.main"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +59,7 @@ class RunResult:
 
 
 def argv(command: str, values: Mapping[str, str]) -> list[str]:
-    """Return the words of one line of a page, its placeholders filled in.
+    """Return the words of one line of a page, placeholders filled in.
 
     A value becomes part of one word and is never split or interpreted: there is no shell.
 
@@ -78,8 +72,7 @@ def argv(command: str, values: Mapping[str, str]) -> list[str]:
             raise UsageError(f"{command!r}: ${match[1]} is no parameter of this page")
         return values[match[1]]
 
-    words = [_PLACEHOLDER.sub(fill, word) for word in shlex.split(command)]
-    return [*PROGRAMS.get(words[0], (words[0],)), *words[1:]]
+    return [_PLACEHOLDER.sub(fill, word) for word in shlex.split(command)]
 
 
 def run_page(
@@ -111,20 +104,13 @@ def run_page(
     results: list[CommandResult] = []
     for step, command in _commands(page, sections):
         words = argv(command, values)
-        say(f"{step.name}: {shlex.join(argv_shown(command, values))}")
-        result = _run(step, command, words, environment, timeout_s)
+        say(f"{step.name}: {shlex.join(words)}")
+        result = _run(step, words, environment, timeout_s)
         results.append(result)
         say(f"{step.name}: {_outcome(result)}")
         if not result.ok:
             break
     return RunResult(page.alert, tuple(results))
-
-
-def argv_shown(command: str, values: Mapping[str, str]) -> list[str]:
-    """Return the words as a person would type them."""
-    program = shlex.split(command)[0]
-    words = argv(command, values)
-    return [program, *words[len(PROGRAMS.get(program, (program,))) :]]
 
 
 def _commands(page: Page, sections: tuple[str, ...]) -> Iterator[tuple[Step, str]]:
@@ -135,13 +121,13 @@ def _commands(page: Page, sections: tuple[str, ...]) -> Iterator[tuple[Step, str
 
 
 def _run(
-    step: Step, command: str, words: list[str], environment: Mapping[str, str], timeout_s: float
+    step: Step, words: list[str], environment: Mapping[str, str], timeout_s: float
 ) -> CommandResult:
     started_at, started = utc_now(), time.monotonic()
     status: int | None
     try:
         done = subprocess.run(
-            words,
+            resolve(words),
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -156,7 +142,7 @@ def _run(
         status, output = 127, f"{words[0]}: {error.strerror}".encode()
     text = output.decode(errors="replace")[-_OUTPUT_LIMIT:]
     duration_s = round(time.monotonic() - started, 3)
-    return CommandResult(step.name, command, started_at, duration_s, status, text)
+    return CommandResult(step.name, shlex.join(words), started_at, duration_s, status, text)
 
 
 def _outcome(result: CommandResult) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
+from storewatch.core.commands import resolve
 from storewatch.core.errors import UnreachableError
 from storewatch.core.names import HOME_VARIABLE
 from storewatch.settings import ProcessSettings
@@ -156,8 +157,7 @@ class Supervisor:
         return "\n".join(sections)
 
     def _program(self, process: ProcessSettings) -> str:
-        command = [sys.executable if word == "python" else word for word in process.command[:1]]
-        words = [_quoted(word) for word in (*command, *process.command[1:])]
+        words = [_quoted(word) for word in resolve(process.command)]
         log = self.log_folder / f"{process.name}.log"
         return (
             f"[program:{process.name}]\n"
