@@ -30,6 +30,7 @@ class BusinessCollector:
         self._settings = settings
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
         self._peaks: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._failing: set[str] = set()
         nodes = database.nodes
         self._options: dict[str, Any] = {
             "host": ",".join(n.host for n in nodes),
@@ -55,10 +56,13 @@ class BusinessCollector:
             try:
                 families.append(self._family(query, self._rows(query)))
                 failed[query.name] = 0.0
-            except (psycopg.errors.ProgrammingError, ValueError, TypeError, KeyError) as error:
-                if query.name not in failed:
+            except (psycopg.Error, ValueError, TypeError, KeyError) as error:
+                if isinstance(error, psycopg.Error) and self._broken():
+                    raise  # not the query's fault
+                if query.name not in self._failing:
                     _log.warning("query %s: %s", query.name, str(error).partition("\n")[0])
                 failed[query.name] = 1.0
+        self._failing = {name for name, number in failed.items() if number}
         yield value("storewatch_business_up", _UP, 1)
         yield gauge(
             "storewatch_business_query_failed",
@@ -76,18 +80,17 @@ class BusinessCollector:
         kept = self._connection is not None
         try:
             return self._run(query)
-        except psycopg.OperationalError:
-            self._close()
-            if not kept:
+        except psycopg.Error:
+            if not kept or not self._broken():
                 raise
-        try:
-            return self._run(query)
-        except psycopg.OperationalError:
-            self._close()
-            raise
+        return self._run(query)
+
+    def _broken(self) -> bool:
+        return self._connection is None or self._connection.closed
 
     def _run(self, query: BusinessQuery) -> list[dict[str, Any]]:
-        if self._connection is None:
+        if self._connection is None or self._connection.closed:
+            self._connection = None
             self._connection = psycopg.connect(**self._options)
         limit = self._settings.maximum_rows
         with self._connection.cursor() as cursor:
@@ -96,11 +99,6 @@ class BusinessCollector:
         if len(rows) > limit:
             raise ValueError(f"more than {limit} rows; group by a bounded set")
         return rows
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
     def _family(self, query: BusinessQuery, rows: list[dict[str, Any]]) -> Metric:
         samples = []

@@ -62,9 +62,9 @@ def not_after(der: bytes) -> float:
         _, start, _ = _element(der, position)  # Validity
         _, _, position = _element(der, start)  # notBefore
         tag, start, end = _element(der, position)
-    except IndexError as error:
-        raise ValueError("not an X.509 certificate: it ends too early") from error
-    return _moment(tag, der[start:end].decode("ascii"))
+        return _moment(tag, der[start:end].decode("ascii"))
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"not an X.509 certificate ({error})") from error
 
 
 def _element(der: bytes, position: int) -> tuple[int, int, int]:
@@ -82,5 +82,5 @@ def _moment(tag: int, text: str) -> float:
     if tag == _UTC_TIME:  # years 1950 to 2049
         text = ("19" if int(text[:2]) >= 50 else "20") + text
     elif tag != _GENERALIZED_TIME:
-        raise ValueError(f"not an X.509 certificate: its validity has the tag {tag:#x}")
+        raise ValueError(f"its validity has the tag {tag:#x}")
     return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
