@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backup.deliver import Delivery, deliver
+from backup.errors import one_line
 from backup.keys import load_recipients
 from backup.manifest import FILE_NAME, Manifest, ObjectRecord
 from backup.progress import Progress, one_at_a_time, silent
@@ -18,7 +19,6 @@ from backup.sources.registry import open_sources
 from backup.spool import Spool, spool
 from backup.tiers.registry import open_tiers
 from storewatch.core.clock import utc_now
-from storewatch.core.errors import StorewatchError, UsageError
 from storewatch.core.evidence import Evidence, Measurement, new_id
 from storewatch.core.names import BYTES
 from storewatch.core.targets import Target, Verdict
@@ -71,10 +71,8 @@ def run_backup(
             outcome.deliveries = deliver(tiers, outcome.manifest, lent.folder, report)
             outcome.deliver_s = time.monotonic() - begun
             write_atomic(draft.folder / FILE_NAME, content)
-        except UsageError:
-            raise
-        except (StorewatchError, OSError) as error:
-            return _finish(settings, draft, outcome, f"backup failed: {error}")
+        except Exception as error:  # noqa: BLE001 - a backup that breaks off is a failed backup
+            return _finish(settings, draft, outcome, f"backup failed: {one_line(error)}")
         return _finish(settings, draft, outcome)
 
 

@@ -10,7 +10,7 @@ from backup.progress import Progress, one_at_a_time, silent
 from backup.settings import BackupSettings
 from backup.tiers.registry import open_tier, open_tiers
 from backup.tiers.tier import Tier
-from storewatch.core.errors import BackupError, UsageError
+from storewatch.core.errors import BackupError
 
 _MAX_MANIFEST_BYTES = 64 << 20
 
@@ -103,12 +103,13 @@ def newest_in(tier: Tier, subject: str) -> Manifest:
     """Return the newest recovery point of a tier; a damaged one is an error, not passed over.
 
     Raises:
-        UsageError: the tier holds none.
-        BackupError: it cannot be read.
+        BackupError: the tier holds none, or it cannot be read.
     """
     identifiers = identifiers_in(tier, subject)
     if not identifiers:
-        raise UsageError(f"tier {tier.name} holds no recovery point; run `storewatch backup run`")
+        raise BackupError(
+            f"tier {tier.name} holds no recovery point of {subject}; run `storewatch backup run`"
+        )
     return read_manifest(tier, subject, identifiers[0])
 
 

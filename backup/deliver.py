@@ -6,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from backup.errors import DamagedError
+from backup.errors import DamagedError, one_line
 from backup.manifest import FILE_NAME, Manifest, ObjectRecord
 from backup.progress import Progress
 from backup.tiers.tier import Tier
-from storewatch.core.errors import BackupError
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +74,14 @@ def _to_one(tier: Tier, manifest: Manifest, folder: Path, progress: Progress) ->
                 lambda done, label=label, total=one.stored_bytes: progress(label, done, total),  # type: ignore[misc]
             )
             verify_object(tier, manifest, one, progress)
-        key = key_of(manifest, FILE_NAME)
-        tier.put(key, folder / FILE_NAME, lambda _done: None)
-        if b"".join(tier.read(key)) != manifest.to_bytes():
-            raise DamagedError(f"tier {tier.name}: {key} is not what was written")
-    except BackupError as error:
-        return Delivery(tier.name, str(error))
+        _put_manifest(tier, manifest, folder / FILE_NAME)
+    except Exception as error:  # noqa: BLE001 - whatever fails one tier must not fail the others
+        return Delivery(tier.name, one_line(error))
     return Delivery(tier.name)
+
+
+def _put_manifest(tier: Tier, manifest: Manifest, file: Path) -> None:
+    key = key_of(manifest, FILE_NAME)
+    tier.put(key, file, lambda _done: None)
+    if b"".join(tier.read(key)) != manifest.to_bytes():
+        raise DamagedError(f"tier {tier.name}: {key} is not what was written")

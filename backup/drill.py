@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from backup.catalogue import identifiers_in, newest_in, read_manifest
+from backup.catalogue import newest_in, read_manifest
 from backup.drill_checks import (
     Check,
     check_files_of_backup,
@@ -28,6 +28,7 @@ from backup.drill_checks import (
 from backup.drill_postgres import RestoredPostgres
 from backup.drill_redis import count_keys, find_redis_server
 from backup.drill_scratch import refuse_busy_port, scratch
+from backup.errors import one_line
 from backup.keys import load_identity
 from backup.manifest import Manifest
 from backup.progress import Progress, one_at_a_time, silent
@@ -36,7 +37,7 @@ from backup.settings import BackupSettings
 from backup.tiers.registry import open_tier
 from backup.tiers.tier import Tier
 from storewatch.core.clock import rfc3339
-from storewatch.core.errors import BackupError, StorewatchError
+from storewatch.core.errors import BackupError
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.names import BYTES, RECOVERY_POINT_S, RECOVERY_TIME_S, ROWS_VERIFIED
 from storewatch.core.targets import Target, Verdict
@@ -78,9 +79,7 @@ def run_drill(
         try:
             drill.run(identifier)
         except Exception as error:  # noqa: BLE001 - a drill that breaks off is a failed drill
-            kind = "" if isinstance(error, StorewatchError) else f"{type(error).__name__}: "
-            detail = " ".join(str(error).split())
-            drill.checks.append(Check(drill.phase, False, f"{kind}{detail}"))
+            drill.checks.append(Check(drill.phase, False, one_line(error)))
     return drill.result(draft)
 
 
@@ -117,15 +116,13 @@ class _Drill:
         if "redis" in self.manifest.sources:
             self.phase = "redis"
             with self._verifying():
-                self._check_redis(self.manifest.sources["redis"])
+                self._check_redis(self.manifest)
         self.recovery_time_s = time.monotonic() - begun
 
     def _find(self, identifier: str | None) -> Manifest:
         subject = self.settings.subject
         if identifier is not None:
             return read_manifest(self.tier, subject, identifier)
-        if not identifiers_in(self.tier, subject):
-            raise BackupError(f"tier {self.tier.name} holds no recovery point of {subject}")
         return newest_in(self.tier, subject)
 
     def _restore(self, manifest: Manifest, identity: Any) -> None:
@@ -148,10 +145,8 @@ class _Drill:
         for facts in manifest.sources.values():
             if "listing" in facts:
                 folder = place_of(manifest.record(facts["object"]), self.folder)
-                self.checks.append(check_listing(folder, self._listing(facts["listing"])))
-
-    def _listing(self, name: str) -> dict[str, str]:
-        return read_listing(self.folder / name)
+                listing = read_listing(place_of(manifest.record(facts["listing"]), self.folder))
+                self.checks.append(check_listing(folder, listing))
 
     def _check_postgres(self, manifest: Manifest) -> None:
         source = self.settings.sources.postgres
@@ -188,13 +183,14 @@ class _Drill:
         self.checks.extend(check_invariants(connection, drill.invariants_view))
         for reference in drill.references:
             folder = self.folder / f"files-{reference.files}"
-            listing = self._listing(f"{folder.name}.sha256")
+            listing = read_listing(folder.with_name(f"{folder.name}.sha256"))
             self.checks.append(check_references(connection, reference, folder, listing))
 
-    def _check_redis(self, facts: dict[str, Any]) -> None:
+    def _check_redis(self, manifest: Manifest) -> None:
+        facts = manifest.sources["redis"]
         program = find_redis_server(self.settings.drill.redis_server)
         found = count_keys(
-            self.folder / facts["object"],
+            place_of(manifest.record(facts["object"]), self.folder),
             facts["database"],
             program,
             self.folder,

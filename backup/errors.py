@@ -1,6 +1,6 @@
 """What may go wrong with a copy, told apart because the answer differs."""
 
-from storewatch.core.errors import BackupError
+from storewatch.core.errors import BackupError, StorewatchError
 
 
 class TierError(BackupError):
@@ -17,3 +17,9 @@ class DamagedError(BackupError):
 
 class DecryptionError(BackupError):
     """The identity does not open the object, or the object was altered."""
+
+
+def one_line(error: Exception) -> str:
+    """Return an error as one line; one that nobody planned for carries its type."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, StorewatchError) else f"{type(error).__name__}: {text}"

@@ -7,6 +7,7 @@ manifest is rejected.
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ FORMAT = "storewatch-backup"
 VERSION = 1
 FILE_NAME = "manifest.json"
 SUFFIX = ".zst.age"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,9 @@ class Manifest:
                 )
             if recorded != _digest(members):
                 raise DamagedError("manifest was edited: its digest does not match its content")
+            names = [members["id"], *(one["name"] for one in members["objects"])]
+            if not all(_NAME.fullmatch(name) for name in names):
+                raise DamagedError("manifest has a name that leads out of its folder")
             return cls(
                 id=members["id"],
                 subject=members["subject"],

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from backup.seal import CHUNK_BYTES
-from backup.settings import FilesSourceSettings
+from backup.sources.settings import FilesSourceSettings
 from backup.sources.source import Captured, OpenObject
 from storewatch.core.errors import BackupError
 
@@ -70,6 +70,9 @@ class FilesSource:
     def _add(self, tar: tarfile.TarFile, path: Path, problems: list[str]) -> tuple[str, int] | None:
         """Add one file; return its hash and size, None when it is not in the copy."""
         where = f"{self.name}: {self._relative(path)}"
+        if "\n" in path.name:
+            problems.append(f"{where!r}: a line break in a name cannot be listed")
+            return None
         if path.is_symlink() or not path.is_file():
             reason = "vanished" if not path.exists() else "is no regular file"
             problems.append(f"{where}: {reason}")

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from backup.seal import CHUNK_BYTES
-from backup.settings import PostgresSourceSettings
+from backup.sources.settings import PostgresSourceSettings
 from backup.sources.source import Captured, OpenObject
 from backup.tables import TableRecord, measure, same_text_everywhere
 from storewatch.core.clock import rfc3339

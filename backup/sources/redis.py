@@ -17,7 +17,7 @@ import redis
 from redis.connection import parse_url
 
 from backup.seal import CHUNK_BYTES
-from backup.settings import RedisSourceSettings
+from backup.sources.settings import RedisSourceSettings
 from backup.sources.source import Captured, OpenObject
 from storewatch.core.errors import BackupError
 

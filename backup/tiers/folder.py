@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backup.errors import MissingObjectError, TierError
-from backup.settings import FolderTierSettings
+from backup.tiers.settings import FolderTierSettings
 from backup.tiers.tier import Watch
 from storewatch.store.files import sync_folder
 

@@ -1,8 +1,9 @@
 """From the settings of a tier to the tier. A new kind is one line here."""
 
-from backup.settings import BackupSettings, FolderTierSettings
+from backup.settings import BackupSettings
 from backup.tiers.folder import FolderTier
 from backup.tiers.s3 import S3Tier
+from backup.tiers.settings import FolderTierSettings
 from backup.tiers.tier import Tier
 from storewatch.core.errors import UsageError
 

@@ -8,12 +8,11 @@ import boto3
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
-from botocore.exceptions import HTTPClientError as ReadFailedError
+from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from backup.errors import MissingObjectError, TierError
-from backup.settings import S3TierSettings
+from backup.tiers.settings import S3TierSettings
 from backup.tiers.tier import Watch
 
 _CHUNK_BYTES = 1 << 20
@@ -90,12 +89,11 @@ class S3Tier:
     def _failures(self, key: str) -> Iterator[None]:
         try:
             yield
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if code in _MISSING:
-                raise MissingObjectError(f"{self._where}: {key} is missing") from None
-            raise TierError(f"{self._where}: {key}: {code or error}") from error
-        except IncompleteReadError as error:
-            raise TierError(f"{self._where}: {key}: the answer was cut short ({error})") from error
-        except (ReadFailedError, BotoCoreError, Boto3Error, HTTPError, OSError) as error:
-            raise TierError(f"{self._where}: {key}: {error}") from error
+        except (ClientError, BotoCoreError, Boto3Error, HTTPError, OSError) as error:
+            cause = error.__context__ if isinstance(error, Boto3Error) else error
+            if isinstance(cause, ClientError):
+                code = cause.response.get("Error", {}).get("Code", "")
+                if code in _MISSING:
+                    raise MissingObjectError(f"{self._where}: {key} is missing") from None
+                raise TierError(f"{self._where}: {key}: {code or cause}") from error
+            raise TierError(f"{self._where}: {key}: {cause or error}") from error

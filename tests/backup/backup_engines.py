@@ -196,7 +196,7 @@ class S3Server:
         }
         self.process = subprocess.Popen(
             [program, "serve", "s3", "--addr", f"127.0.0.1:{self.port}", str(self.folder)]
-            + ["--vfs-cache-mode", "off", "--dir-cache-time", "0s"],
+            + ["--vfs-cache-mode", "off", "--dir-cache-time", "100ms"],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
