@@ -35,12 +35,14 @@ class Limits:
 
     connect_s: int = 1
     """A database that does not accept a connection in this time is passed over."""
-    pool_wait_s: float = 1.0
+    pool_wait_s: float = 0.7
     """Longest wait for a pooled connection: a killed primary costs a request no more than this."""
     statement_s: float = 2.0
     """Longest SQL statement, kept by the server."""
     unit_s: float = 3.0
     """Longest unit of database work with its commit, kept by the shop."""
+    read_s: float = 1.2
+    """Longest read with its wait for a connection, before the primary is asked instead."""
     cache_s: float = 0.5
     provider_s: float = 2.0
     """Longest wait for a payment provider; after it the capture is unknown."""
@@ -168,7 +170,6 @@ def _limits(environment: Mapping[str, str]) -> Limits:
         try:
             changed[name] = kind(environment[variable])
         except ValueError as error:
-            raise SettingsError(
-                f"{variable} is {environment[variable]!r}; a right value is {getattr(defaults, name)}"
-            ) from error
+            value, right = environment[variable], getattr(defaults, name)
+            raise SettingsError(f"{variable} is {value!r}; a right value is {right}") from error
     return Limits(**changed)  # type: ignore[arg-type]

@@ -13,10 +13,11 @@ _SHAPES = {
     "bedroom": '<path d="M60 110h16v130H60zM244 160h16v80h-16z"/><path d="M76 172h168v40H76z"/>'
     '<rect x="86" y="140" width="60" height="28" rx="12"/>',
     "garden": '<path d="M104 170h112l-16 80h-80z"/><path d="M152 90h16v80h-16z"/>'
-    '<path d="M160 118c-46 2-62-22-64-50 40-2 62 14 64 50zM160 136c44 2 60-20 62-44-38-2-60 8-62 44z"/>',
+    '<path d="M160 118c-46 2-62-22-64-50 40-2 62 14 64 50z"/>'
+    '<path d="M160 136c44 2 60-20 62-44-38-2-60 8-62 44z"/>',
     "outdoor": '<path d="M160 76l106 160H54zm0 62l-40 98h80z" fill-rule="evenodd"/>',
-    "sport": '<circle cx="160" cy="160" r="82"/><path d="M160 78v164M78 160h164M102 102c40 34 76 34 '
-    '116 0M102 218c40-34 76-34 116 0" fill="none" stroke="#fff" stroke-width="8" opacity=".7"/>',
+    "sport": '<circle cx="160" cy="160" r="82"/><path d="M160 78v164M78 160h164M102 102c40 34 76 '
+    '34 116 0M102 218c40-34 76-34 116 0" fill="none" stroke="#fff" stroke-width="8" opacity=".7"/>',
     "shoes": '<path d="M66 120c16 14 36 14 52 0l62 52c16 12 66 10 76 40v22H66z"/>'
     '<path d="M60 242h200v14H60z"/>',
     "bags": '<path d="M126 110V94a34 34 0 0 1 68 0v16h-14V94a20 20 0 0 0-40 0v16z"/>'
@@ -29,8 +30,8 @@ _SHAPES = {
     "toys": '<rect x="70" y="164" width="76" height="76" rx="8"/>'
     '<rect x="160" y="164" width="76" height="76" rx="8" opacity=".7"/>'
     '<rect x="116" y="78" width="76" height="76" rx="8" opacity=".85"/>',
-    "books": '<path d="M160 106c-26-22-62-22-92-14v134c30-8 66-8 92 14 26-22 62-22 92-14V92c-30-8-66-8'
-    '-92 14z"/><path d="M156 110h8v126h-8z" fill="#fff" opacity=".7"/>',
+    "books": '<path d="M160 106c-26-22-62-22-92-14v134c30-8 66-8 92 14 26-22 62-22 92-14V92c-30-8'
+    '-66-8-92 14z"/><path d="M156 110h8v126h-8z" fill="#fff" opacity=".7"/>',
 }
 
 

@@ -56,7 +56,15 @@ def reachable(path: Path, account: Account | None) -> bool:
     """Tell whether the account may enter every folder above the path."""
     if account is None:
         return True
-    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
+    return all(_may_enter(parent.stat(), account) for parent in path.resolve().parents)
+
+
+def _may_enter(folder: os.stat_result, account: Account) -> bool:
+    if folder.st_uid == account.uid:
+        return bool(folder.st_mode & 0o100)
+    if folder.st_gid == account.gid:
+        return bool(folder.st_mode & 0o010)
+    return bool(folder.st_mode & 0o001)
 
 
 def make_folder(path: Path, account: Account | None, mode: int = 0o755) -> Path:
@@ -137,4 +145,4 @@ def become(
         os.setgid(account.gid)
         os.setuid(account.uid)
     os.chdir("/")
-    os.execve(argv[0], list(argv), dict(environment))
+    os.execve(argv[0], list(argv), dict(environment))  # noqa: S606 - no shell is the point

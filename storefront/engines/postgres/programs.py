@@ -58,7 +58,7 @@ def run_program(
     command = [str(part) for part in argv]
     name = Path(command[0]).name
     try:
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             command,
             input=text if text is not None else "",
             capture_output=True,

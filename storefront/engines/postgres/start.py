@@ -103,12 +103,21 @@ def _initialise(node: Node, programs: Path, record: Record) -> None:
             node,
             [
                 programs / "initdb", "-D", node.fresh, "-U", "postgres", "--auth=scram-sha-256",
-                f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
+                f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C.UTF-8",
+                "--data-checksums",
             ],
         )  # fmt: skip
     finally:
         password_file.unlink()
-    single = [programs / "postgres", "--single", "-j", "-D", node.fresh, "-c", "exit_on_error=on"]
+    single: list[str | Path] = [
+        programs / "postgres",
+        "--single",
+        "-j",
+        "-D",
+        node.fresh,
+        "-c",
+        "exit_on_error=on",
+    ]
     run_program(node, [*single, "postgres"], text=cluster_script(node.settings))
     run_program(node, [*single, "shop"], text=shop_script(node.settings))
     write_record(node.settings, record)
