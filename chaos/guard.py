@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from chaos.settings import ChaosSettings
 from storewatch.core.parts import Labels
 
-# An alert that always fires, to show that alerting works, does not stand in the way.
-ALWAYS_FIRING = frozenset({"Watchdog"})
-
 
 def refusal(settings: ChaosSettings, firing: Sequence[Labels]) -> str | None:
     """Return why nothing may be injected, None when it may.
 
     Args:
-        settings: the environment must be on its own allow-list.
+        settings: the environment must be on its own allow-list; tolerated alerts may fire.
         firing: labels of the alerts that fire now.
     """
     if settings.environment not in settings.allowed_environments:
@@ -22,7 +19,7 @@ def refusal(settings: ChaosSettings, firing: Sequence[Labels]) -> str | None:
             f"chaos.environment {settings.environment!r} is not in chaos.allowed_environments"
             f" ({allowed}); name it there if faults may be injected"
         )
-    names = sorted({labels["alertname"] for labels in firing} - ALWAYS_FIRING)
+    names = sorted({labels["alertname"] for labels in firing} - set(settings.tolerated_alerts))
     if names:
         return f"firing before the fault: {', '.join(names)}; a fault needs a healthy shop"
     return None

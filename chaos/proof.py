@@ -153,7 +153,7 @@ def _detect_and_repair(
     course: _Course,
     injected_s: float,
 ) -> None:
-    delivery = _await_delivery(parts, proof, injected_s, settings.detect_within, lambda found: True)
+    delivery = _await_delivery(parts, proof, injected_s, settings.detect_within, _delivered)
     if delivery is None:
         wanted = " ".join(f"{key}={value}" for key, value in proof.alert.items())
         course.fail(Verdict.FAIL, f"no alert {wanted} within {settings.detect_within:g} s")
@@ -175,13 +175,21 @@ def _detect_and_repair(
         proof,
         injected_s,
         settings.recover_within,
-        lambda found: found.resolved_unix_s is not None,
+        _resolved,
     )
     if resolved is None or resolved.resolved_unix_s is None:
         course.fail(Verdict.FAIL, f"the alert did not resolve in {settings.recover_within:g} s")
         return
     course.mark("alert resolved at the desk", resolved.resolved_unix_s)
     course.recovered_s = max(succeeded_s, resolved.resolved_unix_s) - injected_s
+
+
+def _delivered(_found: Delivery) -> bool:
+    return True
+
+
+def _resolved(found: Delivery) -> bool:
+    return found.resolved_unix_s is not None
 
 
 def _await_delivery(

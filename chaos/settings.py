@@ -26,8 +26,9 @@ class ProofSettings(Section):
 class ChaosSettings(Section):
     """Fault injection and the proofs built on it.
 
-    `environment` must be listed in `allowed_environments`: default deny. `load` names the load
-    profile that runs during a proof.
+    `environment` must be listed in `allowed_environments`: default deny. `load_rate` is journeys a
+    second during a proof. `tolerated_alerts` may fire before a fault: those that always
+    do, and error budgets, which look back on the faults injected before.
     """
 
     environment: str = "production"
@@ -36,6 +37,7 @@ class ChaosSettings(Section):
     detect_within: Duration = 90.0
     recover_within: Duration = 120.0
     quiet_within: Duration = 90.0
+    tolerated_alerts: tuple[str, ...] = ("Watchdog",)
     load_journey: str = "checkout"
     load_rate: float = Field(default=5.0, gt=0)
     proofs: dict[str, ProofSettings] = {}

@@ -52,7 +52,7 @@ def build_watch(settings: MonitorSettings, home: Path, evidence: EvidenceSource)
     """
     state = home / "monitors"
     state.mkdir(parents=True, exist_ok=True)
-    timers = tuple(JourneyTimer(_plan(journey, home)) for journey in settings.journeys)
+    timers = tuple(JourneyTimer(journey_plan(journey, home)) for journey in settings.journeys)
     collectors: list[Collector] = [EvidenceCollector(evidence)]
     if settings.host:
         collectors.append(HostCollector(settings.host))
@@ -86,7 +86,8 @@ def run_exporter(
         serve(settings.listen, watch.collectors, stop, deadline_s=settings.deadline)
 
 
-def _plan(settings: JourneySettings, home: Path) -> JourneyPlan:
+def journey_plan(settings: JourneySettings, home: Path) -> JourneyPlan:
+    """Return what a journey's settings ask for; relative paths lie in the state folder."""
     return JourneyPlan(
         name=settings.name,
         journey=load_journey(settings.journey),

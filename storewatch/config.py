@@ -128,8 +128,8 @@ def _known_values(file: Path, raw: dict[str, Any], home: Path) -> dict[str, str]
     if missing:
         kept |= {name: secrets.token_hex(20) for name in missing}
         home.mkdir(parents=True, exist_ok=True)
-        lines = "".join(f"{name}={value}\n" for name, value in sorted(kept.items()))
-        write_atomic(path, lines.encode(), mode=0o600)
+        text = "".join(f"{name}={value}\n" for name, value in sorted(kept.items()))
+        write_atomic(path, text.encode(), mode=0o600)
     kept |= {name: os.environ[name] for name in wanted if name in os.environ}
     return {HOME_VARIABLE: str(home), **kept}
 

@@ -1,7 +1,7 @@
 """The sections of storewatch.yaml that belong to no package, and the whole of it."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +10,7 @@ from backup.settings import BackupSettings
 from chaos.settings import ChaosSettings
 from loadtests.settings import LoadSettings
 from monitors.settings import MonitorSettings
+from runbooks.settings import RunbookSettings
 from storewatch.schema import Duration, Section
 
 
@@ -71,15 +72,23 @@ class DemoSettings(Section):
         return names
 
 
+Part = Literal["prometheus", "alertmanager", "exporter", "desk", "scheduler"]
+
+
 class Settings(Section):
-    """The whole of storewatch.yaml."""
+    """The whole of storewatch.yaml.
+
+    `run` names those of our own processes that `storewatch up` starts beside `processes`.
+    """
 
     name: str = Field(default="shop", pattern=r"^[a-z][a-z0-9-]*$")
     state_database: str | None = None
     secrets: SecretSettings = SecretSettings()
     processes: tuple[ProcessSettings, ...] = ()
+    run: tuple[Part, ...] = ("prometheus", "alertmanager", "exporter", "desk", "scheduler")
     monitors: MonitorSettings
     alerting: AlertSettings
+    runbooks: RunbookSettings = RunbookSettings()
     loadtests: LoadSettings
     backup: BackupSettings | None = None
     chaos: ChaosSettings = ChaosSettings()

@@ -1,4 +1,4 @@
-"""What one capability needs of another, as Protocols; `storewatch.wiring` hands over the real parts."""
+"""What one capability needs of another, as Protocols; `storewatch.wiring` has the real parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class Repair(Protocol):
     """Runs a runbook."""
 
     def __call__(self, folder: Path) -> bool:
-        """Run it by operator means, keep its log in the folder, return whether every step passed."""
+        """Run it, keep its log in the folder, return whether every step passed."""
 
 
 class Check(Protocol):

@@ -1,0 +1,261 @@
+"""Incidents: what the desk makes of alerts. Every delivery may come twice, late or not at all."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from storewatch.core.clock import rfc3339, utc_now
+from storewatch.core.errors import UsageError
+from storewatch.core.evidence import new_id
+from storewatch.core.parts import Delivery, Labels
+from storewatch.store.tables import incidents, timeline
+
+OPEN, ACKNOWLEDGED, RESOLVED = "open", "acknowledged", "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert of Alertmanager's webhook v4 or API v2."""
+
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_at: str
+    firing: bool
+
+    @property
+    def name(self) -> str:
+        """The alert's name."""
+        return self.labels.get("alertname", "unnamed")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of an incident's time line."""
+
+    at: str
+    unix_s: float
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An alert that somebody has to see to, from its first delivery to its end."""
+
+    id: str
+    fingerprint: str
+    alert: str
+    severity: str
+    state: str
+    summary: str
+    runbook: str
+    labels: Mapping[str, str]
+    starts_at: str
+    opened_at: str
+    acknowledged_at: str | None
+    resolved_at: str | None
+    timeline: tuple[Event, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the incident as one JSON object."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        events = [{"at": e.at, "kind": e.kind, "text": e.text} for e in self.timeline]
+        return {**fields, "labels": dict(self.labels), "timeline": events}
+
+
+class IncidentBook:
+    """All incidents, in the state database. Every method is one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def receive(self, alerts: Iterable[Alert]) -> dict[str, int]:
+        """Take in delivered alerts; return how many were opened, updated, resolved.
+
+        The same delivery twice changes nothing; an alert that fires again after its incident was
+        resolved (a new start) opens another one.
+        """
+        counts = {"opened": 0, "updated": 0, "resolved": 0}
+        for alert in alerts:
+            try:
+                outcome = self._take_in(alert)
+            except IntegrityError:  # another delivery of the same alert was faster
+                outcome = self._take_in(alert)
+            if outcome:
+                counts[outcome] += 1
+        return counts
+
+    def list(self, *, unresolved_only: bool = False) -> list[Incident]:
+        """Return incidents, newest first, without their time lines."""
+        query = select(incidents).order_by(incidents.c.id.desc())
+        if unresolved_only:
+            query = query.where(incidents.c.state != RESOLVED)
+        with self._engine.connect() as connection:
+            return [_incident(row) for row in connection.execute(query).mappings()]
+
+    def get(self, identifier: str) -> Incident:
+        """Return one incident with its time line; the end of an id is enough when it is unique.
+
+        Raises:
+            UsageError: there is none, or more than one.
+        """
+        with self._engine.connect() as connection:
+            matching = incidents.c.id.endswith(identifier.upper(), autoescape=True)
+            rows = connection.execute(select(incidents).where(matching)).mappings().all()
+            if len(rows) != 1 or not identifier:
+                found = "no incident" if not rows else f"{len(rows)} incidents"
+                raise UsageError(
+                    f"{found} with id {identifier!r}; `storewatch incident list` prints the ids"
+                )
+            query = select(timeline).where(timeline.c.incident_id == rows[0]["id"])
+            events = connection.execute(query.order_by(timeline.c.id)).mappings()
+            return _incident(rows[0], tuple(_event(row) for row in events))
+
+    def acknowledge(self, identifier: str, who: str) -> Incident:
+        """Note that somebody is on it.
+
+        Raises:
+            UsageError: unknown, or resolved already.
+        """
+        return self._close_in(identifier, who, ACKNOWLEDGED)
+
+    def resolve(self, identifier: str, who: str) -> Incident:
+        """End an incident by hand.
+
+        Raises:
+            UsageError: unknown, or resolved already.
+        """
+        return self._close_in(identifier, who, RESOLVED)
+
+    def settle_missing(self, firing: Iterable[str]) -> int:
+        """Resolve incidents whose alert Alertmanager no longer knows; return how many.
+
+        Args:
+            firing: fingerprints of all alerts that Alertmanager holds, suppressed ones included.
+        """
+        known = set(firing)
+        missing = [i for i in self.list(unresolved_only=True) if i.fingerprint not in known]
+        with self._engine.begin() as connection:
+            for incident in missing:
+                text = "Alertmanager no longer knows the alert; no resolve notice had come"
+                _end(connection, incident.id, text)
+        return len(missing)
+
+    def deliveries(self, labels: Labels, since_unix_s: float) -> Sequence[Delivery]:
+        """Return incidents that carry all these labels, opened since then, oldest first."""
+        query = (
+            select(incidents.c.id, incidents.c.labels, timeline.c.kind, timeline.c.unix_s)
+            .join(timeline, timeline.c.incident_id == incidents.c.id)
+            .where(timeline.c.kind.in_(("opened", RESOLVED)))
+            .order_by(incidents.c.id, timeline.c.id)
+        )
+        moments: dict[str, dict[str, float]] = {}
+        carried: dict[str, dict[str, str]] = {}
+        with self._engine.connect() as connection:
+            for row in connection.execute(query).mappings():
+                carried[row["id"]] = json.loads(row["labels"])
+                moments.setdefault(row["id"], {})[row["kind"]] = row["unix_s"]
+        return [
+            Delivery(identifier, carried[identifier], found["opened"], found.get(RESOLVED))
+            for identifier, found in moments.items()
+            if found.get("opened", 0.0) >= since_unix_s
+            and labels.items() <= carried[identifier].items()
+        ]
+
+    def _take_in(self, alert: Alert) -> str | None:
+        with self._engine.begin() as connection:
+            mine = incidents.c.fingerprint == alert.fingerprint
+            same = mine & (incidents.c.starts_at == alert.starts_at)
+            unresolved = mine & (incidents.c.state != RESOLVED)
+            row = connection.execute(select(incidents).where(same | unresolved)).mappings().first()
+            if row is None:
+                identifier = _open(connection, alert)
+                if not alert.firing:
+                    _end(connection, identifier, "resolved before the desk heard of it")
+                    return "resolved"
+                return "opened"
+            if row["state"] == RESOLVED:
+                return None
+            if not alert.firing:
+                _end(connection, row["id"], "resolved by Alertmanager")
+                return "resolved"
+            if row["summary"] == alert.annotations.get("summary", row["summary"]):
+                return None
+            summary = alert.annotations["summary"]
+            connection.execute(
+                update(incidents).where(incidents.c.id == row["id"]).values(summary=summary)
+            )
+            _note(connection, row["id"], "updated", summary)
+            return "updated"
+
+    def _close_in(self, identifier: str, who: str, state: str) -> Incident:
+        incident = self.get(identifier)
+        if incident.state == RESOLVED:
+            raise UsageError(f"incident {incident.id} was resolved at {incident.resolved_at}")
+        with self._engine.begin() as connection:
+            if state == RESOLVED:
+                _end(connection, incident.id, f"resolved by {who}")
+            else:
+                values = {"state": state, "acknowledged_at": rfc3339(utc_now())}
+                connection.execute(
+                    update(incidents).where(incidents.c.id == incident.id).values(values)
+                )
+                _note(connection, incident.id, state, f"acknowledged by {who}")
+        return self.get(incident.id)
+
+
+def _open(connection: Connection, alert: Alert) -> str:
+    identifier = new_id()
+    summary = alert.annotations.get("summary", alert.name)
+    connection.execute(
+        insert(incidents).values(
+            id=identifier,
+            fingerprint=alert.fingerprint,
+            alert=alert.name,
+            severity=alert.labels.get("severity", "none"),
+            state=OPEN,
+            summary=summary,
+            runbook=alert.annotations.get("runbook", ""),
+            labels=json.dumps(dict(alert.labels), sort_keys=True),
+            starts_at=alert.starts_at,
+            opened_at=rfc3339(utc_now()),
+        )
+    )
+    _note(connection, identifier, "opened", summary)
+    return identifier
+
+
+def _end(connection: Connection, identifier: str, text: str) -> None:
+    values = {"state": RESOLVED, "resolved_at": rfc3339(utc_now())}
+    connection.execute(update(incidents).where(incidents.c.id == identifier).values(values))
+    _note(connection, identifier, RESOLVED, text)
+
+
+def _note(connection: Connection, identifier: str, kind: str, text: str) -> None:
+    moment = {"at": rfc3339(utc_now()), "unix_s": time.time()}
+    entry = {"incident_id": identifier, "kind": kind, "text": text, **moment}
+    connection.execute(insert(timeline).values(entry))
+
+
+def _incident(row: RowMapping, events: tuple[Event, ...] = ()) -> Incident:
+    return Incident(**{**row, "labels": json.loads(row["labels"])}, timeline=events)
+
+
+def _event(row: RowMapping) -> Event:
+    return Event(row["at"], row["unix_s"], row["kind"], row["text"])
+
+
+def normal_moment(text: str) -> str:
+    """Return Alertmanager's moment in one form, so that its API and its webhook agree.
+
+    Raises:
+        ValueError: no RFC 3339 moment.
+    """
+    return rfc3339(datetime.fromisoformat(text))

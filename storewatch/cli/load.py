@@ -1,0 +1,32 @@
+"""`load`: rehearse a launch."""
+
+from typing import Any
+
+import click
+
+from loadtests.run import run_load
+from storewatch.cli.common import config_option, end_with, json_option, parts, reporting
+
+
+@click.group()
+def load() -> None:
+    """Load the journeys and judge the shop by its targets."""
+
+
+@load.command()
+@click.argument("journey")
+@click.option("--profile", default="baseline", show_default=True, help="Of loadtests.profiles.")
+@json_option
+@config_option
+def run(journey: str, profile: str, *, as_json: bool) -> None:
+    """Run a profile against a journey; the report lies beside the evidence."""
+    found = parts()
+    with reporting() as report:
+
+        def progress(line: dict[str, Any]) -> None:
+            report(f"load on {journey}", line["elapsed_s"], line["duration_s"])
+
+        evidence = run_load(
+            found.config.settings.loadtests, journey, profile, found.evidence, progress
+        )
+    end_with(evidence, found.evidence.folder(evidence), as_json=as_json)
