@@ -27,7 +27,7 @@ BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Upper bounds in seconds. 0.2 and 2.0 are the service levels' thresholds and must stay."""
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_INITIAL_STATUSES = (200, 500, 503)
+_INITIAL_STATUSES = (200, 500, 502, 503, 504)
 
 
 class EdgeCounts:

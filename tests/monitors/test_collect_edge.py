@@ -64,7 +64,7 @@ def test_requests_are_counted_by_route_method_and_status(edge: Edge) -> None:
 
 def test_known_routes_are_there_at_zero_before_the_first_request(edge: Edge) -> None:
     families = edge.scrape()
-    for status in ("200", "500", "503"):
+    for status in ("200", "500", "502", "503", "504"):
         assert (
             one(
                 families,
