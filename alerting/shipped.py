@@ -35,7 +35,7 @@ class Alert(Section):
 def load_alerts(thresholds: Thresholds) -> list[tuple[str, list[Alert]]]:
     """Return the shipped alerts by group (a file's name), with the thresholds put in."""
     values = {
-        name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in thresholds
+        name: f"{value:.12g}" if isinstance(value, float) else str(value) for name, value in thresholds
     }
     groups = []
     for path in sorted(FOLDER.glob("*.yaml")):
