@@ -54,6 +54,9 @@ def deliver(
 ) -> list[Delivery]:
     """Copy everything to every tier at once; a tier that fails does not hold up the others.
 
+    The manifests are written when all objects are in their places and verified: a run that is
+    killed before leaves nothing that counts.
+
     Args:
         tiers: where to.
         manifest: what.
@@ -61,10 +64,15 @@ def deliver(
         progress: safe for threads.
     """
     with ThreadPoolExecutor(max_workers=len(tiers), thread_name_prefix="tier") as pool:
-        return list(pool.map(lambda tier: _to_one(tier, manifest, folder, progress), tiers))
+        errors = list(pool.map(lambda t: _objects(t, manifest, folder, progress), tiers))
+    return [
+        Delivery(tier.name, error or _manifest(tier, manifest, folder / FILE_NAME))
+        for tier, error in zip(tiers, errors, strict=True)
+    ]
 
 
-def _to_one(tier: Tier, manifest: Manifest, folder: Path, progress: Progress) -> Delivery:
+def _objects(tier: Tier, manifest: Manifest, folder: Path, progress: Progress) -> str:
+    """Put and verify all objects; return what went wrong, empty when nothing did."""
     try:
         for one in manifest.objects:
             label = f"to {tier.name}: {one.name}"
@@ -74,14 +82,17 @@ def _to_one(tier: Tier, manifest: Manifest, folder: Path, progress: Progress) ->
                 lambda done, label=label, total=one.stored_bytes: progress(label, done, total),  # type: ignore[misc]
             )
             verify_object(tier, manifest, one, progress)
-        _put_manifest(tier, manifest, folder / FILE_NAME)
     except Exception as error:  # noqa: BLE001 - whatever fails one tier must not fail the others
-        return Delivery(tier.name, one_line(error))
-    return Delivery(tier.name)
+        return one_line(error)
+    return ""
 
 
-def _put_manifest(tier: Tier, manifest: Manifest, file: Path) -> None:
+def _manifest(tier: Tier, manifest: Manifest, file: Path) -> str:
+    """Put and compare the manifest; return what went wrong, empty when nothing did."""
     key = key_of(manifest, FILE_NAME)
-    tier.put(key, file, lambda _done: None)
-    if b"".join(tier.read(key)) != manifest.to_bytes():
-        raise DamagedError(f"tier {tier.name}: {key} is not what was written")
+    try:
+        tier.put(key, file, lambda _done: None)
+        whole = b"".join(tier.read(key)) == manifest.to_bytes()
+    except Exception as error:  # noqa: BLE001 - whatever fails one tier must not fail the others
+        return one_line(error)
+    return "" if whole else f"tier {tier.name}: {key} is not what was written"

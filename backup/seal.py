@@ -229,9 +229,11 @@ def opened(sealed: BinaryIO, identity: Any) -> Iterator[Plain]:
                 pyrage.decrypt_io(sealed, writer, [identity])
         except BrokenPipeError:  # the reader went away; it knows why
             pass
-        except pyrage.DecryptError as error:
-            errors.append(DecryptionError(f"age: {error}"))
         except Exception as error:  # noqa: BLE001 - handed to the thread that reads
+            # pyrage reports altered bytes in mid-stream as OSError without a number.
+            altered = isinstance(error, OSError) and error.errno is None
+            if altered or isinstance(error, pyrage.DecryptError):
+                error = DecryptionError(f"age: {error}")
             errors.append(error)
 
     thread = threading.Thread(target=decrypt, name="open", daemon=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import redis
+
 from backup.drill_redis import find_redis_server
 from storewatch.store.postgres_programs import find_postgres
 from storewatch.store.unprivileged import demote_kwargs, own, unprivileged_user
@@ -51,7 +52,9 @@ def free_port() -> int:
         return port
 
 
-def until(true: Callable[[], object], process: subprocess.Popen[bytes], timeout_s: float = 20) -> None:
+def until(
+    true: Callable[[], object], process: subprocess.Popen[bytes], timeout_s: float = 20
+) -> None:
     """Wait until a condition holds; fail when the process ends or the time is over."""
     deadline = time.monotonic() + timeout_s
     while not true():
@@ -129,8 +132,21 @@ def postgres(home: Path) -> Iterator[int]:
     own(data, user)
     own(password_file, user)
     subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--no-sync"]
-        + ["--pwfile", password_file, "--no-locale", "-E", "UTF8"],
+        [
+            programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            "--no-sync",
+            "--pwfile",
+            password_file,
+            "--no-locale",
+            "-E",
+            "UTF8",
+        ],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd="/",
@@ -195,8 +211,18 @@ class S3Server:
             "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"',
         }
         self.process = subprocess.Popen(
-            [program, "serve", "s3", "--addr", f"127.0.0.1:{self.port}", str(self.folder)]
-            + ["--vfs-cache-mode", "off", "--dir-cache-time", "100ms"],
+            [
+                program,
+                "serve",
+                "s3",
+                "--addr",
+                f"127.0.0.1:{self.port}",
+                str(self.folder),
+                "--vfs-cache-mode",
+                "off",
+                "--dir-cache-time",
+                "100ms",
+            ],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

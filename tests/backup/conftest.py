@@ -1,16 +1,21 @@
 """The servers that all tests of backup/ share, and settings over them."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from backup_engines import S3Server, Shop, free_port, postgres, redis_server, remove
+
+from backup.backup import run_backup
 from backup.keys import ensure_keys
 from backup.settings import BackupSettings
-from backup_engines import S3Server, Shop, free_port, postgres, redis_server, remove
+from storewatch.core.targets import Verdict
 from storewatch.store.evidence import EvidenceStore
 
 TABLES = [
@@ -79,30 +84,26 @@ class House:
         store = self.stores[("off-site", "cloud").index(tier)]
         return store.folder / "storewatch-backup" / self.raw["subject"]
 
-    def object(self, tier: str, name: str) -> Path:
-        """The file behind an object of the newest copy."""
-        newest = max(self.stored(tier).iterdir())
-        return newest / name
+    def file(self, name: str, tier: str = "local") -> Path:
+        """A file of the newest copy in a tier."""
+        return max(self.stored(tier).iterdir()) / name
 
 
-@pytest.fixture
-def house(
-    engines_home: Path,
-    servers: tuple[int, int],
-    object_stores: tuple[S3Server, S3Server],
-    request: pytest.FixtureRequest,
-) -> Iterator[House]:
-    """Settings, keys and images for one test."""
-    home = Path(tempfile.mkdtemp(dir=engines_home))
+def names(folder: Path) -> list[str]:
+    """Return the names in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
+def build(home: Path, servers: tuple[int, int], stores: tuple[S3Server, S3Server]) -> House:
+    """Make images, keys and settings in a folder."""
     home.chmod(0o711)
     images = home / "images"
     images.mkdir()
     for number in range(1, 21):
         (images / f"{number}.svg").write_text(f"<svg>{number}</svg>" * number)
     shop = Shop(servers[0], servers[1], images)
-    subject = f"shop-{home.name.replace('_', '-').lower()}"
     raw = {
-        "subject": subject.rstrip("-"),
+        "subject": home.name.replace("_", "-"),
         "spool": home / "spool",
         "recipients_file": home / "recipients.txt",
         "identity_file": home / "identity.txt",
@@ -120,13 +121,13 @@ def house(
         },
         "tiers": [
             {"name": "local", "kind": "folder", "path": home / "local"},
-            object_stores[0].tier("off-site"),
-            object_stores[1].tier("cloud"),
+            stores[0].tier("off-site"),
+            stores[1].tier("cloud"),
         ],
         "drill": {
             "port": free_port(),
             "scratch": home / "scratch",
-            "tier": "cloud",
+            "tier": "local",
             "invariants_view": "storewatch_invariants",
             "references": [
                 {
@@ -137,7 +138,41 @@ def house(
             ],
         },
     }
-    built = House(home, shop, object_stores, EvidenceStore(home), raw)
+    built = House(home, shop, stores, EvidenceStore(home), raw)
     ensure_keys(built.settings)
-    yield built
+    return built
+
+
+@pytest.fixture
+def house(
+    engines_home: Path, servers: tuple[int, int], object_stores: tuple[S3Server, S3Server]
+) -> Iterator[House]:
+    """Settings, keys and images for one test."""
+    home = Path(tempfile.mkdtemp(prefix="house-", dir=engines_home))
+    yield build(home, servers, object_stores)
+    remove(home)
+
+
+@pytest.fixture(scope="session")
+def golden(
+    engines_home: Path, servers: tuple[int, int], object_stores: tuple[S3Server, S3Server]
+) -> House:
+    """A house with one good copy in its local tier; tests look, copy, and do not change it."""
+    home = Path(tempfile.mkdtemp(prefix="golden-", dir=engines_home))
+    built = build(home, servers, object_stores)
+    del built.raw["tiers"][1:]
+    assert run_backup(built.settings, built.evidence).verdict == Verdict.PASS
+    return built
+
+
+@pytest.fixture
+def copy(golden: House) -> Iterator[House]:
+    """A copy of the golden house's tier and keys, to be damaged."""
+    home = Path(tempfile.mkdtemp(prefix="copy-", dir=golden.home.parent))
+    home.chmod(0o711)
+    shutil.copytree(golden.home / "local", home / "local")
+    raw = deepcopy(golden.raw)
+    raw["tiers"][0]["path"] = home / "local"
+    raw["drill"] |= {"scratch": home / "scratch", "port": free_port()}
+    yield House(home, golden.shop, golden.stores, EvidenceStore(home), raw)
     remove(home)

@@ -1,0 +1,136 @@
+"""Sealing streams: whole or refused, with memory that does not grow."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyrage
+import pytest
+import zstandard
+
+from backup.errors import DecryptionError
+from backup.seal import opened, sealing
+
+IDENTITY = pyrage.x25519.Identity.generate()
+RECIPIENTS = [IDENTITY.to_public()]
+CONTENT = os.urandom(3_000_000) + bytes(2_000_000)
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    file = tmp_path / "object.zst.age"
+    with sealing(file, RECIPIENTS, 3) as sink:
+        for start in range(0, len(CONTENT), 700_001):
+            sink.write(CONTENT[start : start + 700_001])
+    assert sink.sizes is not None
+    assert sink.sizes.plain_bytes == len(CONTENT)
+    assert sink.sizes.stored_bytes == file.stat().st_size < len(CONTENT)
+    return file
+
+
+def test_what_was_sealed_is_opened_again(sealed: Path) -> None:
+    with sealed.open("rb") as file, opened(file, IDENTITY) as plain:
+        assert plain.readall() == CONTENT
+
+
+def test_it_opens_with_age_and_zstd_alone(sealed: Path) -> None:
+    compressed = pyrage.decrypt(sealed.read_bytes(), [IDENTITY])
+    assert zstandard.ZstdDecompressor().stream_reader(io.BytesIO(compressed)).read() == CONTENT
+
+
+def test_several_recipients_can_each_open_it(tmp_path: Path) -> None:
+    other = pyrage.x25519.Identity.generate()
+    with sealing(tmp_path / "o", [*RECIPIENTS, other.to_public()], 1) as sink:
+        sink.write(b"for both")
+    for identity in (IDENTITY, other):
+        with (tmp_path / "o").open("rb") as file, opened(file, identity) as plain:
+            assert plain.readall() == b"for both"
+
+
+def test_an_empty_object_is_an_object(tmp_path: Path) -> None:
+    with sealing(tmp_path / "o", RECIPIENTS, 1):
+        pass
+    with (tmp_path / "o").open("rb") as file, opened(file, IDENTITY) as plain:
+        assert plain.readall() == b""
+
+
+@pytest.mark.parametrize("at", [0, 100, 1_000_000, -1])
+def test_one_flipped_bit_anywhere_is_refused(sealed: Path, at: int) -> None:
+    content = bytearray(sealed.read_bytes())
+    content[at] ^= 1
+    with opened(io.BytesIO(content), IDENTITY) as plain, pytest.raises(DecryptionError):
+        plain.readall()
+
+
+def test_a_truncated_object_is_refused(sealed: Path) -> None:
+    content = sealed.read_bytes()[:2_000_000]
+    with opened(io.BytesIO(content), IDENTITY) as plain, pytest.raises(DecryptionError):
+        plain.readall()
+
+
+def test_the_wrong_identity_is_refused(sealed: Path) -> None:
+    other = pyrage.x25519.Identity.generate()
+    with sealed.open("rb") as file, opened(file, other) as plain, pytest.raises(DecryptionError):
+        plain.readall()
+
+
+def test_a_source_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), sealing(tmp_path / "o", RECIPIENTS, 1) as sink:
+        sink.write(CONTENT)
+        raise RuntimeError
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_guard_that_stops_is_heard_and_leaves_no_file(tmp_path: Path) -> None:
+    def full(size_bytes: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with (
+        pytest.raises(OSError, match="No space left"),
+        sealing(tmp_path / "o", RECIPIENTS, 1, guard=full) as sink,
+    ):
+        for _ in range(20):
+            sink.write(os.urandom(1_000_000))
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_reader_that_stops_early_ends_the_work(sealed: Path) -> None:
+    with sealed.open("rb") as file, opened(file, IDENTITY) as plain:
+        assert len(plain.read(10)) == 10
+
+
+_MEASURE = """
+import resource, sys, os, pyrage
+from pathlib import Path
+from backup.seal import sealing, opened
+identity = pyrage.x25519.Identity.generate()
+file = Path(sys.argv[1])
+block = os.urandom(1 << 20)
+with sealing(file, [identity.to_public()], 3) as sink:
+    for _ in range(int(sys.argv[2])):
+        sink.write(block)
+with file.open("rb") as sealed, opened(sealed, identity) as plain:
+    while plain.read(1 << 20):
+        pass
+print(plain.size_bytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def peak_bytes(file: Path, megabytes: int) -> int:
+    """Return the peak memory of a process that seals and opens so much."""
+    output = subprocess.run(
+        [sys.executable, "-c", _MEASURE, str(file), str(megabytes)],
+        check=True,
+        capture_output=True,
+        cwd=Path(__file__).parents[2],
+    ).stdout.split()
+    assert int(output[0]) == megabytes << 20
+    return int(output[1])
+
+
+def test_memory_does_not_grow_with_the_size(tmp_path: Path) -> None:
+    small, large = peak_bytes(tmp_path / "a", 2), peak_bytes(tmp_path / "b", 300)
+    assert large - small < 40 << 20
+    assert large < 200 << 20

@@ -1,0 +1,114 @@
+"""One contract for every kind of tier."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from backup_engines import S3Server, free_port
+
+from backup.errors import MissingObjectError, TierError
+from backup.tiers.folder import FolderTier
+from backup.tiers.s3 import S3Tier
+from backup.tiers.settings import FolderTierSettings, S3TierSettings
+from backup.tiers.tier import Tier
+
+LARGE = os.urandom(20_000_000)  # two parts of a multipart upload
+
+
+def s3_tier(store: S3Server, prefix: str, **changed: object) -> S3Tier:
+    return S3Tier(S3TierSettings.model_validate(store.tier("x") | {"prefix": prefix} | changed))
+
+
+@pytest.fixture(params=["folder", "s3"])
+def tier(
+    request: pytest.FixtureRequest, tmp_path: Path, object_stores: tuple[S3Server, S3Server]
+) -> Tier:
+    if request.param == "folder":
+        return FolderTier(FolderTierSettings(name="x", kind="folder", path=tmp_path / "tier"))
+    return s3_tier(object_stores[0], tmp_path.name.replace("_", "-"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "file"
+    path.write_bytes(LARGE)
+    yield path
+    path.unlink()
+
+
+def ignore(_done: int) -> None:
+    pass
+
+
+def test_what_is_put_is_read_again_in_small_pieces(tier: Tier, file: Path) -> None:
+    seen: list[int] = []
+    tier.put("shop/1/object", file, seen.append)
+    pieces = list(tier.read("shop/1/object"))
+    assert b"".join(pieces) == LARGE
+    assert max(map(len, pieces)) <= 1 << 20
+    assert max(seen) == len(LARGE)
+
+
+def test_putting_again_replaces(tier: Tier, file: Path) -> None:
+    tier.put("shop/1/object", file, ignore)
+    file.write_bytes(b"new")
+    tier.put("shop/1/object", file, ignore)
+    assert b"".join(tier.read("shop/1/object")) == b"new"
+
+
+def test_the_list_is_sorted_and_by_prefix(tier: Tier, file: Path) -> None:
+    file.write_bytes(b"x")
+    for key in ("shop/2/b", "shop/1/a", "other/1/c"):
+        tier.put(key, file, ignore)
+    assert tier.list("shop/") == ["shop/1/a", "shop/2/b"]
+
+
+def test_a_missing_object_is_told_apart_from_a_dead_tier(tier: Tier, file: Path) -> None:
+    tier.put("shop/1/object", file, ignore)
+    with pytest.raises(MissingObjectError, match=r"tier x.*shop/1/nothing is missing"):
+        list(tier.read("shop/1/nothing"))
+
+
+def test_an_upload_that_is_cut_leaves_no_object(tier: Tier, file: Path) -> None:
+    def cut(done: int) -> None:
+        if done > 1_000_000:
+            raise OSError("the line is dead")
+
+    with pytest.raises(TierError, match="the line is dead"):
+        tier.put("shop/1/object", file, cut)
+    assert tier.list("shop/") == []
+
+
+def test_an_s3_server_that_is_down_is_a_dead_tier() -> None:
+    store = S3Server(Path("/nowhere"), free_port(), "key", "secret")
+    with pytest.raises(TierError, match=r"tier x .*Could not connect"):
+        s3_tier(store, "").list("shop/")
+
+
+def test_a_bucket_that_is_not_there_is_named(object_stores: tuple[S3Server, S3Server]) -> None:
+    with pytest.raises(TierError, match="NoSuchBucket"):
+        s3_tier(object_stores[0], "", bucket="nothing").list("shop/")
+
+
+def test_one_credential_does_not_open_the_other_server(
+    object_stores: tuple[S3Server, S3Server],
+) -> None:
+    foreign = {"access_key": object_stores[1].access_key}
+    with pytest.raises(TierError, match="InvalidAccessKeyId"):
+        s3_tier(object_stores[0], "", **foreign).list("shop/")
+
+
+def test_a_folder_whose_disk_is_not_mounted_is_a_dead_tier(tmp_path: Path, file: Path) -> None:
+    settings = FolderTierSettings(name="x", kind="folder", path=tmp_path / "mount" / "copies")
+    with pytest.raises(TierError, match="not mounted"):
+        FolderTier(settings).list("shop/")
+    with pytest.raises(TierError, match="No such file"):
+        FolderTier(settings).put("shop/1/object", file, ignore)
+
+
+def test_a_folder_without_room_refuses_and_names_the_limit(tmp_path: Path, file: Path) -> None:
+    settings = FolderTierSettings(name="x", kind="folder", path=tmp_path / "copies")
+    with pytest.raises(TierError, match="minimum_free_bytes"):
+        FolderTier(settings, 10**18).put("shop/1/object", file, ignore)
+    assert FolderTier(settings).list("") == []
