@@ -51,6 +51,29 @@ def find_program(name: str) -> Path:
     raise UnreachableError(f"the package {package} holds no {name}; install {product} on PATH")
 
 
+def working_folder(program: Path) -> Path:
+    """Return the folder that an unpacked program wants to be started in (see `_relocate`)."""
+    share = program.parent.parent / "share" / "prometheus" / "alertmanager"
+    unpacked = program.is_relative_to(tools_folder())
+    return share if unpacked and share.is_dir() else Path("/")
+
+
+def _relocate(root: Path) -> None:
+    """Let Debian's Alertmanager find its templates where it was unpacked.
+
+    Debian takes the templates out of the program and has it read them from one absolute path. In
+    our copy that path becomes one of the same length that means the working folder.
+    """
+    compiled_in = b"/usr/share/prometheus/alertmanager"
+    relative = b"./" * (len(compiled_in) // 2)
+    assert len(relative) == len(compiled_in)
+    for program in (root / "usr" / "bin").glob("prometheus-alertmanager"):
+        content = program.read_bytes()
+        program.unlink()  # it may be a hard link
+        program.write_bytes(content.replace(compiled_in, relative))
+        program.chmod(0o755)
+
+
 def _unpack(package: str, folder: Path, product: str) -> None:
     """Fetch and unpack one Debian package into the folder, whole or not at all."""
     advice = f"install {product} and put it on PATH (Debian, Ubuntu: apt-get install {package})"
@@ -80,6 +103,7 @@ def _unpack(package: str, folder: Path, product: str) -> None:
         unpacked = _run(["dpkg", "-x", str(archives[0]), "out"], root)
         if unpacked.returncode:
             raise UnreachableError(f"{archives[0].name} could not be unpacked; {advice}")
+        _relocate(root / "out")
         try:
             (root / "out").chmod(0o755)
             (root / "out").rename(folder)

@@ -39,7 +39,7 @@ def server_argv(settings: Settings, tier: str, program: Path) -> list[str]:
     address = f"{HOST}:{settings.port(f's3-{tier}')}"
     return [
         str(program), "serve", "s3", "--addr", address, "--vfs-cache-mode", "off",
-        "--dir-cache-time", "0s", "--cache-dir", str(folder.parent / "rclone-cache"), str(folder),
+        "--dir-cache-time", "1s", "--cache-dir", str(folder.parent / "rclone-cache"), str(folder),
     ]  # fmt: skip
 
 

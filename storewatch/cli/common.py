@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from storewatch.config import DEFAULT_FILE, load_config
-from storewatch.core.evidence import Evidence
+from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.names import CONFIG_VARIABLE
 from storewatch.pages import number
 from storewatch.wiring import Parts
@@ -89,7 +89,7 @@ def end_with(evidence: Evidence, folder: Path, *, as_json: bool) -> None:
         print_json({**evidence.to_json(), "folder": str(folder)})
     else:
         rows = [
-            (m.name, number(m.value, m.unit), m.target or "", m.verdict or "")
+            (m.name, number(m.value, m.unit), target_text(m), m.verdict or "")
             for m in evidence.measurements
         ]
         print_table(("measurement", "measured", "target", "verdict"), rows, "nothing was measured")
@@ -97,6 +97,13 @@ def end_with(evidence: Evidence, folder: Path, *, as_json: bool) -> None:
             say(note)
         say(f"{evidence.kind} {evidence.subject}: {evidence.verdict}  ({folder})")
     click.get_current_context().exit(evidence.verdict.exit_code)
+
+
+def target_text(measurement: Measurement) -> str:
+    """Write a target in the unit that its measurement is shown in."""
+    if measurement.target is None:
+        return ""
+    return f"{measurement.target.comparison} {number(measurement.target.bound, measurement.unit)}"
 
 
 class Reporter:

@@ -3,10 +3,12 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 import click
 
 from storewatch.cli.common import config_option, json_option, parts, print_json, print_table, say
+from storewatch.tools import working_folder
 
 
 @click.command()
@@ -111,4 +113,5 @@ def pid(name: str, *, as_json: bool) -> None:
 def engine(name: str) -> None:
     """Become Prometheus or Alertmanager, with a freshly written configuration."""
     argv = parts().engine_argv(name)
+    os.chdir(working_folder(Path(argv[0])))
     os.execv(argv[0], argv)  # noqa: S606 - the process is to become the engine

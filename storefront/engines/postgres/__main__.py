@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from typing import Any
 
 import psycopg
 
@@ -25,6 +26,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         command.add_argument("node", choices=DATABASES)
     commands.add_parser("resync", help="wait for the standby, then make commits wait for it again")
     commands.add_parser("alone", help="let the primary commit without its standby")
+    commands.add_parser("primary", help="print the name of the primary; exit 1 without one")
+    commands.add_parser("standby", help="print the name of the standby; exit 1 without one")
     shown = commands.add_parser("status", help="who is what; exit 1 when there is no primary")
     shown.add_argument("--json", action="store_true", help="for machines")
     return parser.parse_args(argv)
@@ -43,6 +46,8 @@ def main() -> None:
             _say(resync(settings))
         elif arguments.command == "alone":
             _say(go_on_alone(settings))
+        elif arguments.command in {"primary", "standby"}:
+            _say(_only(status(settings), arguments.command))
         else:
             facts = status(settings)
             _say(json.dumps(facts) if arguments.json else json.dumps(facts, indent=2))
@@ -50,6 +55,14 @@ def main() -> None:
             sys.exit(0 if len(primaries) == 1 else 1)
     except (EngineError, SettingsError, psycopg.Error) as error:
         sys.exit(f"postgres: {str(error).splitlines()[0]}")
+
+
+def _only(facts: dict[str, Any], role: str) -> str:
+    """Return the one node of a role."""
+    names = [name for name, node in facts["nodes"].items() if node["role"] == role]
+    if len(names) != 1:
+        raise EngineError(f"{len(names)} nodes are {role}; `status` shows the pair")
+    return str(names[0])
 
 
 def _say(text: str) -> None:
