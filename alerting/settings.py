@@ -68,7 +68,7 @@ class AlertmanagerSettings(Section):
 class Thresholds(Section):
     """Numbers that the shipped alerts compare with. Times in seconds."""
 
-    checkout_journey: str = Field(default="checkout", pattern=r"[a-z0-9][a-z0-9_.-]*")
+    checkout_journey: str = Field(default="checkout", pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     """The journey whose failure is a failing checkout."""
     journey_max_age: Duration = 60.0
     replica_lag_max: Duration = 10.0

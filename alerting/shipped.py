@@ -22,7 +22,7 @@ class Alert(Section):
     Several entries may carry one name: the same trouble seen by different signs.
     """
 
-    alert: str = Field(pattern=r"[A-Z][A-Za-z]+")
+    alert: str = Field(pattern=r"^[A-Z][A-Za-z]+$")
     expr: str
     hold: str = Field(default="0s", alias="for")
     keep_firing_for: str | None = None
@@ -34,11 +34,13 @@ class Alert(Section):
 
 def load_alerts(thresholds: Thresholds) -> list[tuple[str, list[Alert]]]:
     """Return the shipped alerts by group (a file's name), with the thresholds put in."""
-    values = {
-        name: f"{value:.12g}" if isinstance(value, float) else str(value) for name, value in thresholds
-    }
+    values = {name: _text(value) for name, value in thresholds}
     groups = []
     for path in sorted(FOLDER.glob("*.yaml")):
         raw = yaml.safe_load(_REFERENCE.sub(lambda m: values[m[1]], path.read_text()))
         groups.append((path.stem, [Alert.model_validate(entry) for entry in raw]))
     return groups
+
+
+def _text(value: float | str) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -17,7 +17,7 @@ from storewatch.schema import Section
 SHIPPED = Path(__file__).parent / "slos"
 
 _WINDOW = re.compile(r"\{\{\s*\.window\s*\}\}")
-_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
+_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
 
 
 def _query(text: str) -> str:
@@ -125,7 +125,8 @@ def _load(path: Path) -> SloFile:
 
 
 def _first(error: ValidationError) -> str:
-    found = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    found = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     key = ".".join(str(part) for part in found["loc"]) or "the file"
     if found["type"] == "extra_forbidden":
         return f"{key}: unknown key; a Sloth prometheus/v1 file with SLIs of kind events has none"
