@@ -13,8 +13,8 @@ _SHOPPERS = 500
 _PASSWORD = "demo-shopper"  # noqa: S105 - demo accounts
 _WORDS = (
     "lamp",
-    "wooden puzzle",
-    "coffee",
+    "board game",
+    "coffee press",
     "running shoe",
     "speaker",
     "backpack",

@@ -14,7 +14,7 @@ from storefront.shop import Shop
 from storefront.users import Session
 
 COOKIE = "shop_session"
-_KEY = re.compile(r"[A-Za-z0-9._:-]{8,128}")
+_KEY = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ORDER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LARGEST_ID = 2**53
 _DEFAULT: Any = object()
@@ -75,7 +75,7 @@ def number_in(fields: Mapping[str, Any], name: str, default: int = _DEFAULT) -> 
 def idempotency_key(value: str) -> str:
     """Return a usable idempotency key, or raise InvalidRequestError."""
     if not _KEY.fullmatch(value):
-        raise InvalidRequestError("Idempotency-Key must be 8 to 128 letters, digits or ._:-")
+        raise InvalidRequestError("Idempotency-Key must be 1 to 128 letters, digits or ._:-")
     return value
 
 

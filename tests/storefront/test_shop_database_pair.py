@@ -1,0 +1,279 @@
+"""The database pair: fail-over without a restart of the shop, and never two primaries."""
+
+import json
+import stat
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from shop_stack import Stack, until
+
+from storefront.engines.postgres.decide import Step, next_step
+from storefront.engines.postgres.node import Data, Record, Role
+from storefront.errors import EngineError
+
+
+def roles(shop: Stack) -> dict[str, str]:
+    facts = json.loads(shop.operate("status", "--json").stdout)
+    return {name: node["role"] for name, node in facts["nodes"].items()}
+
+
+def primary_and_standby(shop: Stack) -> tuple[str, str]:
+    found = roles(shop)
+    assert sorted(found.values()) == ["primary", "standby"]
+    return tuple(sorted(found, key=lambda name: found[name]))  # type: ignore[return-value]
+
+
+class Buyers:
+    """Shoppers that buy without pause and remember what the shop acknowledged."""
+
+    def __init__(self, shop: Stack, count: int) -> None:
+        self.acknowledged: dict[str, str] = {}
+        self.refused: set[str] = set()
+        self._shop = shop
+        self._ended = threading.Event()
+        self._carts = [shop.sign_in(200 + number) for number in range(count)]
+        self._threads = [threading.Thread(target=self._buy, args=(c,)) for c in self._carts]
+
+    def __enter__(self) -> "Buyers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _buy(self, headers: dict[str, str]) -> None:
+        while not self._ended.is_set():
+            key = f"buyer-{uuid.uuid4().hex}"
+            line = {"product_id": 150, "quantity": 1}
+            if self._shop.call("POST", "/api/cart", json=line, headers=headers).status_code != 200:
+                continue
+            answer = self._shop.check_out(headers, key)
+            if answer.status_code == 201:
+                self.acknowledged[key] = answer.json()["order_id"]
+            else:
+                self.refused.add(key)
+
+
+def test_a_killed_primary_is_replaced_without_restart_and_no_acknowledged_order_is_lost(
+    shop: Stack,
+) -> None:
+    primary, standby = primary_and_standby(shop)
+    with Buyers(shop, 4) as buyers:
+        until(lambda: len(buyers.acknowledged) > 20, "some orders")
+        shop.kill(primary)
+        until(lambda: buyers.refused, "a refused order")
+        started = time.monotonic()
+        assert shop.buy_status(210, 151) == 503
+        assert time.monotonic() - started < 3
+        assert shop.call("GET", "/").status_code == 200, "the catalogue is read from the standby"
+        assert shop.operate("promote", standby).returncode == 0
+        count = len(buyers.acknowledged)
+        until(lambda: len(buyers.acknowledged) > count + 10, "orders after the promotion", 10)
+    rows = shop.rows("SELECT idempotency_key, state, id::text AS id FROM orders")
+    kept = {row["idempotency_key"]: row for row in rows}
+    for key, order_id in buyers.acknowledged.items():
+        assert kept[key]["id"] == order_id
+        assert kept[key]["state"] == "paid"
+        assert len(shop.captures(order_id)) == 1
+    until(lambda: not shop.rows("SELECT 1 FROM orders WHERE state = 'placed'"), "settlement")
+    for ledger in ("alpha", "beta"):
+        for entry in shop.provider(ledger, "GET", "/ledger").json():
+            if entry["state"] == "captured":
+                assert shop.rows("SELECT 1 FROM orders WHERE id = %s", entry["order_id"])
+
+    shop.start(primary)
+    until(lambda: roles(shop)[primary] == "standby", "the old primary as a standby", 60)
+    shop.wait_synchronous()
+    assert primary_and_standby(shop) == (standby, primary)
+    assert shop.buy(211, 151).status_code == 201
+
+
+def test_what_an_old_primary_committed_alone_does_not_come_back(shop: Stack) -> None:
+    primary, standby = primary_and_standby(shop)
+    shop.kill(standby)
+    with shop.node(primary) as connection:
+        connection.execute("SET synchronous_commit = local")
+        connection.execute("INSERT INTO shop_settings VALUES ('only-here', %s)", (primary,))
+    shop.kill(primary)
+    shop.start(standby)
+    until(lambda: roles(shop)[standby] == "standby", "the standby")
+    assert shop.operate("promote", standby).returncode == 0
+    shop.start(primary)
+    until(lambda: roles(shop)[primary] == "standby", "the old primary as a standby", 60)
+    shop.wait_synchronous()
+    for name in (primary, standby):
+        with shop.node(name) as connection:
+            query = "SELECT 1 FROM shop_settings WHERE key = 'only-here'"
+            assert connection.execute(query).fetchall() == []
+
+
+def test_an_old_primary_that_starts_first_waits_instead_of_serving(shop: Stack) -> None:
+    primary, standby = primary_and_standby(shop)
+    shop.kill(primary)
+    assert shop.operate("promote", standby).returncode == 0
+    shop.stop(standby)
+    shop.start(primary)
+    refused = pytest.raises(psycopg.OperationalError)
+    for _ in range(3):
+        with refused:
+            shop.node(primary).close()
+        assert shop.processes[primary].poll() is None
+    shop.start(standby)
+    until(lambda: roles(shop) == {primary: "standby", standby: "primary"}, "both nodes", 60)
+    shop.wait_synchronous()
+
+
+def test_promotion_is_refused_while_the_other_node_may_be_the_primary(shop: Stack) -> None:
+    primary, standby = primary_and_standby(shop)
+    refused = shop.operate("promote", standby)
+    assert refused.returncode == 1
+    assert f"{primary} still answers as primary" in refused.stderr
+    with shop.node(primary) as connection:
+        row: Any = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
+        assert row["pid"]
+    shop.freeze(primary)
+    try:
+        refused = shop.operate("promote", standby)
+    finally:
+        shop.thaw(primary)
+    assert refused.returncode == 1
+    assert f"{primary} holds its port and gives no answer" in refused.stderr
+    assert primary_and_standby(shop) == (primary, standby)
+
+
+def test_without_its_standby_nothing_is_acknowledged_until_an_operator_says_so(
+    shop: Stack,
+) -> None:
+    primary, standby = primary_and_standby(shop)
+    headers, key = shop.sign_in(220), f"test-{uuid.uuid4().hex}"
+    shop.fill_cart(headers, 152)
+    shop.stop(standby)
+    started = time.monotonic()
+    answers = [shop.check_out(headers, key).status_code for _ in range(2)]
+    assert 201 not in answers
+    assert time.monotonic() - started < 16
+    assert shop.operate("alone").returncode == 0
+    done = until(lambda: _acknowledged(shop, headers, key), "the order")
+    assert len(shop.captures(done["order_id"])) == 1
+    shop.start(standby)
+    until(lambda: roles(shop)[standby] == "standby", "the standby")
+    shop.wait_synchronous()
+    assert primary_and_standby(shop) == (primary, standby)
+
+
+def _acknowledged(shop: Stack, headers: dict[str, str], key: str) -> Any:
+    answer = shop.check_out(headers, key)
+    return answer.json() if answer.status_code == 201 else None
+
+
+def test_passwords_are_on_no_command_line_and_every_connection_needs_one(shop: Stack) -> None:
+    values = [value for name, value in shop.environment.items() if name.endswith("PASSWORD")]
+    command_lines = [path.read_bytes().decode() for path in _command_lines()]
+    assert any(str(shop.home) in line for line in command_lines)
+    for line in command_lines:
+        assert not any(value in line for value in values)
+    for name in ("db-a", "db-b"):
+        with shop.node(name) as connection:
+            rows = connection.execute("SELECT auth_method FROM pg_hba_file_rules").fetchall()
+            assert {row["auth_method"] for row in rows} == {"scram-sha-256"}
+            shown = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolcanlogin")
+            assert all(row["rolpassword"].startswith("SCRAM-SHA-256$") for row in shown)
+        passfile = shop.settings.shop / "pgpass" / name
+        assert stat.S_IMODE(passfile.stat().st_mode) == 0o600
+
+
+def _command_lines() -> list[Path]:
+    return [
+        path / "cmdline"
+        for path in Path("/proc").iterdir()
+        if path.name.isdigit() and (path / "cmdline").exists()
+    ]
+
+
+def test_the_nodes_run_with_what_backups_and_rewinds_need(shop: Stack) -> None:
+    expected = {
+        "fsync": "on",
+        "full_page_writes": "on",
+        "wal_log_hints": "on",
+        "summarize_wal": "on",
+        "data_checksums": "on",
+        "shared_preload_libraries": "pg_stat_statements",
+        "password_encryption": "scram-sha-256",
+    }
+    for name in ("db-a", "db-b"):
+        with shop.node(name) as connection:
+            for setting, value in expected.items():
+                row: Any = connection.execute(f"SHOW {setting}").fetchone()
+                assert row[setting] == value
+
+
+def test_the_monitor_reads_figures_but_no_person(shop: Stack) -> None:
+    url = shop.settings.database_url("storewatch_monitor", "MONITOR_DB_PASSWORD", target="any")
+    with psycopg.connect(url, autocommit=True) as connection:
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (500,)
+        connection.execute("SELECT * FROM storewatch_invariants")
+        connection.execute("SELECT query FROM pg_stat_statements LIMIT 1")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT email FROM users")
+
+
+def test_a_cluster_killed_half_made_is_made_again() -> None:
+    stack = Stack()
+    fresh = stack.settings.shop / "db-a.new"
+    try:
+        stack.start("db-a")
+        until(lambda: (fresh / "global").exists(), "the first files of the cluster")
+        stack.kill("db-a")
+        assert not (stack.settings.shop / "db-a").exists()
+        stack.start("db-a")
+        until(lambda: roles(stack)["db-a"] == "primary", "the primary")
+        assert not fresh.exists()
+    finally:
+        stack.remove()
+
+
+A, B = Record("db-a", synchronous=True), Record("db-b", synchronous=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "record", "peer", "peer_has_data", "expected"),
+    [
+        ("db-a", Data.EMPTY, None, Role.REFUSED, False, Step.INITIALISE),
+        ("db-b", Data.EMPTY, None, Role.REFUSED, False, Step.WAIT),
+        ("db-a", Data.EMPTY, None, Role.REFUSED, True, Step.WAIT),
+        ("db-a", Data.EMPTY, A, Role.REFUSED, False, Step.INITIALISE),
+        ("db-b", Data.EMPTY, A, Role.PRIMARY, True, Step.CLONE),
+        ("db-a", Data.PRIMARY, A, Role.REFUSED, True, Step.SERVE),
+        ("db-a", Data.PRIMARY, A, Role.STANDBY, True, Step.SERVE),
+        ("db-a", Data.PRIMARY, A, Role.PRIMARY, True, Step.REWIND),
+        ("db-a", Data.PRIMARY, B, Role.REFUSED, True, Step.WAIT),
+        ("db-a", Data.PRIMARY, B, Role.SILENT, True, Step.WAIT),
+        ("db-a", Data.PRIMARY, B, Role.PRIMARY, True, Step.REWIND),
+        ("db-a", Data.EMPTY, B, Role.SILENT, True, Step.WAIT),
+        ("db-b", Data.STANDBY, A, Role.PRIMARY, True, Step.SERVE),
+        ("db-b", Data.STANDBY, B, Role.REFUSED, True, Step.SERVE),
+    ],
+)
+def test_a_node_never_starts_as_a_second_primary(
+    name: str, own: Data, record: Record | None, peer: Role, peer_has_data: bool, expected: Step
+) -> None:
+    assert next_step(name, own, record, peer, peer_has_data=peer_has_data) is expected
+
+
+@pytest.mark.parametrize(
+    ("own", "record", "hint"),
+    [(Data.EMPTY, A, "promote the other"), (Data.PRIMARY, None, "cluster.json is missing")],
+)
+def test_where_only_an_operator_can_know_the_node_says_so(
+    own: Data, record: Record | None, hint: str
+) -> None:
+    with pytest.raises(EngineError, match=hint):
+        next_step("db-a", own, record, Role.REFUSED, peer_has_data=True)
