@@ -7,10 +7,12 @@ never silently missing.
 
 import hashlib
 import os
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from backup.seal import CHUNK_BYTES
 from backup.sources.settings import FilesSourceSettings
@@ -37,23 +39,32 @@ class FilesSource:
         if not self._root.is_dir():
             raise BackupError(f"{self.name}: {self._root} is not a folder; name one that exists")
         problems: list[str] = []
-        listing: list[str] = []
-        size_bytes = 0
+        with tempfile.TemporaryFile() as listing:
+            counts = self._archive(open_object, listing, problems)
+            listing.seek(0)
+            with open_object(f"{self.name}.sha256", None) as sink:
+                shutil.copyfileobj(listing, cast(BinaryIO, sink), CHUNK_BYTES)
+        facts = {"object": f"{self.name}.tar", "listing": f"{self.name}.sha256"}
+        return Captured({**facts, **counts}, tuple(problems))
+
+    def _archive(
+        self, open_object: OpenObject, listing: IO[bytes], problems: list[str]
+    ) -> dict[str, int]:
+        """Stream the archive and write its listing; return the number of files and bytes."""
+        counts = {"files": 0, "bytes": 0}
         with (
             open_object(f"{self.name}.tar", None) as sink,
             tarfile.open(fileobj=cast(BinaryIO, sink), mode="w|", bufsize=CHUNK_BYTES) as tar,
         ):
             for path in self._paths(problems):
                 entry = self._add(tar, path, problems)
+                tar.members.clear()  # type: ignore[attr-defined]  # tarfile remembers every file; we never ask
                 if entry is not None:
-                    listing.append(f"{entry[0]}  {path.relative_to(self._root)}\n")
-                    size_bytes += entry[1]
-        with open_object(f"{self.name}.sha256", None) as sink:
-            for line in listing:
-                sink.write(line.encode("utf-8", "surrogateescape"))
-        facts = {"object": f"{self.name}.tar", "listing": f"{self.name}.sha256"}
-        counts = {"files": len(listing), "bytes": size_bytes}
-        return Captured({**facts, **counts}, tuple(problems))
+                    line = f"{entry[0]}  {self._relative(path)}\n"
+                    listing.write(line.encode("utf-8", "surrogateescape"))
+                    counts["files"] += 1
+                    counts["bytes"] += entry[1]
+        return counts
 
     def _paths(self, problems: list[str]) -> Iterator[Path]:
         def unreadable(error: OSError) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -240,3 +241,42 @@ def test_a_killed_drill_leaves_a_server_that_the_next_drill_ends(house: House) -
     assert drilled.verdict == Verdict.PASS, drilled.notes
     assert names(house.home / "scratch") == ["lock"]
     assert psycopg.pq.PGconn.ping(f"host=127.0.0.1 port={port}".encode()) != leaked
+
+
+_MEASURE = """
+import resource, sys
+from pathlib import Path
+from backup.backup import run_backup
+from backup.restore import restore
+from backup.settings import BackupSettings
+from storewatch.store.evidence import EvidenceStore
+
+home = Path(sys.argv[1])
+settings = BackupSettings.model_validate_json(sys.stdin.readline())
+assert run_backup(settings, EvidenceStore(home)).verdict == "PASS"
+restore(settings, "cloud", home / "restored")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def peak_bytes(house: House, megabytes: int) -> int:
+    """Return the peak memory of a process that backs up and restores a folder of that size."""
+    with (house.shop.images / "large.bin").open("wb") as file:
+        for _ in range(megabytes):
+            file.write(os.urandom(1 << 20))
+    house.raw["sources"] = {"files": house.raw["sources"]["files"]}
+    child = subprocess.run(
+        [sys.executable, "-c", _MEASURE, str(house.home)],
+        input=json.dumps(house.raw, default=str).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    shutil.rmtree(house.home / "restored")
+    return int(child.stdout)
+
+
+def test_peak_memory_does_not_grow_with_the_size_of_the_source(house: House) -> None:
+    small, large = peak_bytes(house, 1), peak_bytes(house, 200)
+    assert large - small < 100 << 20
+    assert large < 250 << 20

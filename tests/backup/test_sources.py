@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from conftest import House, names
 
-from backup.restore import restore
+from backup.drill_redis import count_keys, find_redis_server
+from backup.errors import DamagedError
+from backup.restore import _extract, restore
 from backup.sources.files import FilesSource
 from backup.sources.postgres import PostgresSource
 from backup.sources.redis import RedisSource, first_database
@@ -110,6 +112,35 @@ def test_the_redis_snapshot_has_the_key_count_of_its_moment(house: House) -> Non
     assert kept.objects["redis.rdb"].startswith(b"REDIS")
 
 
+def test_keys_that_ran_out_since_the_snapshot_still_count(house: House) -> None:
+    cache = house.shop.redis()
+    cache.flushall()
+    cache.set("lasting", "x")
+    cache.set("session", "x", px=300)
+    source = house.settings.sources.redis
+    assert source is not None
+    kept = Kept()
+    facts = RedisSource(source).capture(kept.open).facts
+    assert (facts["keys"], facts["expiring"]) == (2, 1)
+    snapshot = house.home / "redis.rdb"
+    snapshot.write_bytes(kept.objects["redis.rdb"])
+    cache.blpop("nothing", timeout=0.4)
+    assert cache.exists("session") == 0
+    assert count_keys(snapshot, 0, find_redis_server(None), house.home, 20) == 2
+
+
+def test_a_damaged_snapshot_does_not_load(house: House) -> None:
+    house.shop.redis().mset({f"k{n}": "value" * 10 for n in range(100)})
+    source = house.settings.sources.redis
+    assert source is not None
+    kept = Kept()
+    RedisSource(source).capture(kept.open)
+    snapshot = house.home / "redis.rdb"
+    snapshot.write_bytes(kept.objects["redis.rdb"][:500])
+    with pytest.raises(BackupError, match="redis-server ended"):
+        count_keys(snapshot, 0, find_redis_server(None), house.home, 20)
+
+
 def test_an_empty_redis_is_copied_as_empty(house: House) -> None:
     house.shop.redis().flushall()
     source = house.settings.sources.redis
@@ -124,6 +155,7 @@ def test_what_is_no_snapshot_is_refused(head: bytes) -> None:
 
 
 def test_rows_of_a_transaction_under_way_stay_above_the_boundary(house: House) -> None:
+    house.raw["sources"]["postgres"]["settle"] = "1ms"
     settings = house.settings.sources.postgres
     assert settings is not None
     source = PostgresSource(settings, Path("unused"), Path("unused"))
@@ -132,6 +164,7 @@ def test_rows_of_a_transaction_under_way_stay_above_the_boundary(house: House) -
         slow.execute("INSERT INTO orders (key, total_cents) VALUES (gen_random_uuid(), 1)")
         with house.shop.connect() as other:  # a later order that is already there
             other.execute("INSERT INTO orders (key, total_cents) VALUES (gen_random_uuid(), 1)")
+            other.execute("SELECT pg_sleep(0.05)")  # the clock leaves both behind
         facts, _size = source._record(connection)
         slow.execute("COMMIT")
         recorded = TableRecord.from_json(facts["tables"][1])
@@ -172,3 +205,29 @@ def test_a_restore_into_a_folder_that_holds_something_is_refused(
     with pytest.raises(UsageError, match="is not empty"):
         restore(golden.settings, "local", tmp_path)
     assert names(tmp_path) == ["precious"]
+
+
+LINK, DEVICE = tarfile.SYMTYPE, tarfile.CHRTYPE
+TRICKS = {
+    "parent": ("../outside", tarfile.REGTYPE),
+    "absolute": ("/tmp/outside", tarfile.REGTYPE),
+    "link": ("link", LINK),
+    "device": ("device", DEVICE),
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_an_archive_that_reaches_out_is_refused(tmp_path: Path, trick: str) -> None:
+    name, kind = TRICKS[trick]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    buffer.seek(0)
+    place = tmp_path / "inside" / "place"
+    place.parent.mkdir()
+    with pytest.raises(DamagedError, match="the archive has"):
+        _extract(buffer, place, lambda: None)  # type: ignore[arg-type]
+    assert names(place) == []
+    assert names(tmp_path) == ["inside"]
