@@ -1,0 +1,197 @@
+"""A fault, seen by a real exporter, judged by Prometheus, delivered by Alertmanager to a desk."""
+
+import json
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alerting.prometheus import prometheus_argv, render_prometheus
+from alerting.routes import alertmanager_argv, render_alertmanager
+from alerting.rules import render_rules
+from alerting.settings import AlertSettings
+from monitors.exporter import Exporter, Page
+from monitors.registry import build_watch
+from monitors.settings import MonitorSettings
+from storewatch.store.evidence import EvidenceStore
+from storewatch.tools import find_program, working_folder
+
+TOKEN = "the-desks-token"
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def until(condition: Callable[[], Any], within_s: float) -> float:
+    """Wait until the condition holds and return the seconds that it took."""
+    started, pause = time.monotonic(), threading.Event()
+    while not condition():
+        assert time.monotonic() - started < within_s, f"not so within {within_s} s"
+        pause.wait(0.05)
+    return time.monotonic() - started
+
+
+class Site:
+    """A shop and a desk: what is asked, and what is told."""
+
+    def __init__(self) -> None:
+        self.frozen = threading.Event()
+        self.told: list[dict[str, Any]] = []
+        self.tokens: set[str] = set()
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path == "/health" and site.frozen.is_set():
+                    threading.Event().wait(2)
+                self._answer()
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                site.tokens.add(self.headers.get("Authorization", ""))
+                site.told += json.loads(body)["alerts"]
+                self._answer()
+
+            def _answer(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def heard(self, alert: str, status: str) -> list[dict[str, Any]]:
+        return [a for a in self.told if a["labels"]["alertname"] == alert and a["status"] == status]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    found = Site()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+@contextmanager
+def process(argv: list[str], log: Path, ready: str) -> Iterator[None]:
+    """Run a program until its address answers, and end it afterwards."""
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            argv, cwd=working_folder(Path(argv[0])), stdout=output, stderr=output
+        )
+    try:
+
+        def answers() -> bool:
+            assert child.poll() is None, log.read_text()[-2000:]
+            try:
+                with urllib.request.urlopen(ready, timeout=1) as answer:
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        until(answers, 30)
+        yield
+    finally:
+        child.terminate()
+        child.wait(20)
+
+
+@pytest.fixture
+def exporter(site: Site, tmp_path: Path) -> Iterator[tuple[str, int]]:
+    settings = MonitorSettings.model_validate(
+        {
+            "http": [
+                {"name": "app-1", "group": "app", "url": f"{site.url}/health", "timeout": "300ms"},
+                {"name": "app-2", "group": "app", "url": site.url},
+            ]
+        }
+    )
+    watch = build_watch(settings, tmp_path, EvidenceStore(tmp_path))
+    served = Exporter(("127.0.0.1", 0), Page(watch.collectors, 1.9))
+    stop = threading.Event()
+    thread = threading.Thread(target=served.serve, args=(stop,))
+    thread.start()
+    yield served.address
+    stop.set()
+    thread.join(10)
+
+
+@pytest.fixture
+def watched(site: Site, exporter: tuple[str, int], tmp_path: Path) -> Iterator[str]:
+    """Prometheus and Alertmanager in a quick rhythm; Prometheus' address."""
+    timing = {"group_wait": "200ms", "group_interval": "1s"}
+    settings = AlertSettings.model_validate(
+        {
+            "prometheus": {
+                "listen": f"127.0.0.1:{free_port()}",
+                "scrape_interval": "1s",
+                "evaluation_interval": "1s",
+            },
+            "alertmanager": {
+                "listen": f"127.0.0.1:{free_port()}",
+                "desk_url": f"{site.url}/webhook",
+                "page": timing,
+                "ticket": timing,
+            },
+        }
+    )
+    files = {name: tmp_path / name for name in ("rules.yml", "prom.yml", "am.yml", "token")}
+    files["token"].write_text(TOKEN)
+    files["rules.yml"].write_text(render_rules(settings))
+    files["prom.yml"].write_text(render_prometheus(settings, files["rules.yml"], exporter))
+    files["am.yml"].write_text(render_alertmanager(settings.alertmanager, files["token"]))
+    manager = alertmanager_argv(
+        settings.alertmanager, find_program("alertmanager"), files["am.yml"], tmp_path / "am"
+    )
+    engine = prometheus_argv(
+        settings, find_program("prometheus"), files["prom.yml"], tmp_path / "tsdb"
+    )
+    host, port = settings.prometheus.listen
+    manager_port = settings.alertmanager.listen[1]
+    with (
+        process(manager, tmp_path / "am.log", f"http://127.0.0.1:{manager_port}/-/ready"),
+        process(engine, tmp_path / "prom.log", f"http://{host}:{port}/-/ready"),
+    ):
+        yield f"http://{host}:{port}"
+
+
+def ask(prometheus: str, query: str) -> list[dict[str, Any]]:
+    url = f"{prometheus}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        return found
+
+
+def test_a_frozen_instance_is_told_to_the_desk_and_so_is_its_end(site: Site, watched: str) -> None:
+    until(lambda: len(ask(watched, 'probe_success{group="app"} == 1')) == 2, 20)
+    assert ask(watched, 'up{job="storewatch"} == 1')
+    assert not site.heard("InstanceDown", "firing")
+
+    site.frozen.set()
+    until(lambda: site.heard("InstanceDown", "firing"), 30)
+    (told,) = site.heard("InstanceDown", "firing")
+    assert told["labels"]["target"] == "app-1"
+    assert told["annotations"]["runbook"] == "runbooks/pages/InstanceDown.md"
+    assert site.tokens == {f"Bearer {TOKEN}"}
+
+    site.frozen.clear()
+    until(lambda: site.heard("InstanceDown", "resolved"), 30)
+    assert {a["labels"]["alertname"] for a in site.told} == {"InstanceDown"}
+    assert not ask(watched, "prometheus_rule_evaluation_failures_total > 0")
