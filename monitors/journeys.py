@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,13 +51,17 @@ def load_journey(path: str) -> Journey:
 
 @dataclass(frozen=True, slots=True)
 class JourneyResult:
-    """One walk: outcome (of `OUTCOMES`), seconds, end as Unix time, the steps that were reached."""
+    """One walk: outcome (of `OUTCOMES`), seconds, end as Unix time, the steps that were reached.
+
+    `failures` counts the walks in a row, this one included, that did not succeed.
+    """
 
     outcome: str
     duration_s: float
     ended_at: float
     steps: tuple[StepResult, ...]
     error: str = ""
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,8 @@ class JourneyTimer:
             result = walk.result()
             if not walk.done.is_set():
                 self._hung.append(walk)
+        before = self.newest.failures if self.newest else 0
+        result = replace(result, failures=0 if result.outcome == "ok" else before + 1)
         self._keep(result)
         return result
 
@@ -235,6 +241,11 @@ _PER_JOURNEY: tuple[tuple[str, str, Callable[[JourneyResult], Any]], ...] = (
         "storewatch_journey_success",
         "Whether the newest walk succeeded.",
         lambda r: r.outcome == "ok",
+    ),
+    (
+        "storewatch_journey_consecutive_failures",
+        "Walks in a row that did not succeed; 0 after one that did.",
+        lambda r: r.failures,
     ),
     ("storewatch_journey_duration_seconds", "Time of the newest walk.", lambda r: r.duration_s),
     (

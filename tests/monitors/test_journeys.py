@@ -58,6 +58,18 @@ def test_an_expectation_that_does_not_hold_fails_its_step_and_ends_the_walk(web:
     assert one(found, "storewatch_journey_runs_total", outcome="failed") == 1
 
 
+def test_failures_in_a_row_are_counted_and_a_success_ends_the_row(web: Web) -> None:
+    url = web(reply)
+    watched = timer(walks.picky, url)
+    for expected in (1, 2, 3):
+        watched.walk_once()
+        found = published(watched)
+        assert one(found, "storewatch_journey_consecutive_failures") == expected
+    watched.plan = timer(walks.good, url).plan
+    watched.walk_once()
+    assert one(published(watched), "storewatch_journey_consecutive_failures") == 0
+
+
 def test_steps_that_were_not_reached_this_time_are_gone(web: Web) -> None:
     url = web(reply)
     watched = timer(walks.good, url)
