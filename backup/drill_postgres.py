@@ -7,7 +7,6 @@ nothing, and reads a configuration of its own instead of production's.
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from backup.children import ending_with_us, socket_folder
 from storewatch.core.errors import BackupError
 from storewatch.store.unprivileged import demote_kwargs, own, reachable, unprivileged_user
 
@@ -67,7 +67,7 @@ class RestoredPostgres:
         self._start_timeout_s = start_timeout_s
         self._login = login
         self._user = unprivileged_user()
-        self._sockets = tempfile.TemporaryDirectory(prefix="storewatch-drill-")  # paths < 108 bytes
+        self._sockets = socket_folder(data.parent)
         self._process: subprocess.Popen[bytes] | None = None
         self.log = data.with_name("postgres.log")
         self.replay_s = 0.0
@@ -145,6 +145,7 @@ class RestoredPostgres:
                 cwd="/",
                 env={k: v for k, v in os.environ.items() if not k.startswith("PG")},
                 start_new_session=True,
+                preexec_fn=ending_with_us(signal.SIGQUIT),
                 **demote_kwargs(self._user),
             )
         self._wait(begun)

@@ -2,14 +2,15 @@
 
 import importlib.util
 import shutil
+import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from backup.children import ending_with_us, socket_folder
 from storewatch.core.errors import BackupError, UnreachableError
 
 _POLL_S = 0.02
@@ -48,7 +49,7 @@ def count_keys(
     Raises:
         BackupError: the snapshot does not load.
     """
-    with tempfile.TemporaryDirectory(prefix="storewatch-drill-") as sockets:
+    with socket_folder(scratch) as sockets:
         socket = f"{sockets}/redis.sock"
         log = scratch / "redis.log"
         options = {
@@ -73,6 +74,7 @@ def count_keys(
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=ending_with_us(signal.SIGKILL),
             ) as process,
         ):
             try:

@@ -203,7 +203,9 @@ class S3Server:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        program = Path(sysconfig.get_path("scripts")) / "rclone"
+        places = [sysconfig.get_path("scripts"), os.environ["PATH"]]
+        program = shutil.which("rclone", path=os.pathsep.join(places))
+        assert program is not None
         (self.folder / BUCKET).mkdir(parents=True, exist_ok=True)
         environment = {
             "PATH": os.environ["PATH"],

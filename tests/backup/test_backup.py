@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 
 import psutil
-import psycopg
 import pytest
-from backup_engines import PASSWORD, Writer, free_port
+from backup_engines import PASSWORD, Writer, accepts, free_port
 from conftest import House, names
 
 from backup.backup import run_backup
@@ -230,21 +229,24 @@ def test_a_killed_backup_leaves_nothing_that_counts(house: House, label: str) ->
     assert len(list_recovery_points(house.settings).points) == 1
 
 
-def test_a_killed_drill_leaves_a_server_that_the_next_drill_ends(house: House) -> None:
+def test_the_server_of_a_killed_drill_ends_and_the_next_drill_clears_up(house: House) -> None:
     del house.raw["tiers"][1:]
     run_backup(house.settings, house.evidence)
     killed_at(house, "check rows and references", "drill")
     port = house.settings.drill.port
-    leaked = psycopg.pq.PGconn.ping(f"host=127.0.0.1 port={port}".encode())
-    assert leaked == psycopg.pq.Ping.OK
+    assert len(names(house.home / "scratch")) > 1
     drilled = run_drill(house.settings, "local", house.evidence)
     assert drilled.verdict == Verdict.PASS, drilled.notes
     assert names(house.home / "scratch") == ["lock"]
-    assert psycopg.pq.PGconn.ping(f"host=127.0.0.1 port={port}".encode()) != leaked
+    assert not accepts(port)
 
 
 _MEASURE = """
-import resource, sys
+def peak():  # ru_maxrss would count the memory of whoever started us
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+import sys
 from pathlib import Path
 from backup.backup import run_backup
 from backup.restore import restore
@@ -255,7 +257,7 @@ home = Path(sys.argv[1])
 settings = BackupSettings.model_validate_json(sys.stdin.readline())
 assert run_backup(settings, EvidenceStore(home)).verdict == "PASS"
 restore(settings, "cloud", home / "restored")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak())
 """
 
 
@@ -278,5 +280,5 @@ def peak_bytes(house: House, megabytes: int) -> int:
 
 def test_peak_memory_does_not_grow_with_the_size_of_the_source(house: House) -> None:
     small, large = peak_bytes(house, 1), peak_bytes(house, 200)
-    assert large - small < 100 << 20
+    assert large - small < 80 << 20
     assert large < 250 << 20

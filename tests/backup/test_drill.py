@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from backup_engines import PASSWORD
+from backup_engines import PASSWORD, until
 from conftest import House, names
 from pydantic import ValidationError
 
 from backup.backup import run_backup
 from backup.catalogue import list_recovery_points, verify
 from backup.drill import run_drill
+from backup.drill_redis import find_redis_server
 from backup.keys import ensure_identity
 from backup.manifest import FILE_NAME, Manifest
 from storewatch.core.errors import BackupError, UsageError
@@ -324,3 +326,15 @@ def test_a_backup_that_records_no_table_cannot_pass_a_drill(house: House) -> Non
 def test_the_manifest_reads_back_as_it_was_written(golden: House) -> None:
     content = golden.file(FILE_NAME).read_bytes()
     assert Manifest.from_bytes(content).to_bytes() == content
+
+
+def test_a_server_that_a_drill_left_running_is_ended_by_the_next(copy: House) -> None:
+    left = copy.home / "scratch" / "drill-left" / "work"
+    left.mkdir(parents=True)
+    program = find_redis_server(None)
+    arguments = [program, "--port", "0", "--dir", left, "--unixsocket", left / "s"]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+    until((left / "s").exists, process)
+    assert run_drill(copy.settings, "local", copy.evidence).verdict == Verdict.PASS
+    process.wait(1)
+    assert_clean(copy)
