@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -235,6 +237,10 @@ def test_the_server_of_a_killed_drill_ends_and_the_next_drill_clears_up(house: H
     killed_at(house, "check rows and references", "drill")
     port = house.settings.drill.port
     assert len(names(house.home / "scratch")) > 1
+    deadline, tick = time.monotonic() + 20, threading.Event()
+    while accepts(port) and time.monotonic() < deadline:
+        tick.wait(0.05)
+    assert not accepts(port)
     drilled = run_drill(house.settings, "local", house.evidence)
     assert drilled.verdict == Verdict.PASS, drilled.notes
     assert names(house.home / "scratch") == ["lock"]
