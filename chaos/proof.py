@@ -164,6 +164,7 @@ def _detect_and_repair(
     course.mark(f"runbook {proof.runbook} started")
     if not parts.repair(_folder(draft, "runbook")):
         course.fail(Verdict.FAIL, f"the runbook {proof.runbook} failed; see runbook/steps.json")
+        return
     course.mark(f"runbook {proof.runbook} ended")
     if error := _await_success(parts.check, settings.recover_within):
         course.fail(Verdict.FAIL, f"the journey did not recover: {error}")

@@ -37,8 +37,10 @@ class Database:
     def __init__(self, settings: Settings, *, writers: int = 8, readers: int = 6) -> None:
         self._limits = settings.limits
         self._unreplicated: set[int] = set()
+        # No limit of waiters: those that gave up still count until a connection comes, and at the
+        # limit the pool would no longer try to make one. Their wait is bounded by its time-out.
         common = {
-            "min_size": 1, "timeout": self._limits.pool_wait_s, "max_waiting": 200,
+            "min_size": 1, "timeout": self._limits.pool_wait_s,
             "reconnect_timeout": 1.0, "open": False, "configure": self._configure,
         }  # fmt: skip
         write_url = settings.database_url("shop", "SHOP_DB_PASSWORD", target="read-write")

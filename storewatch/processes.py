@@ -20,6 +20,7 @@ from storewatch.supervision import Supervisor
 
 Say = Callable[[str], None]
 
+_ALIVE = ("RUNNING", "STARTING", "STOPPING")
 _LOST = ("FATAL", "BACKOFF", "EXITED", "UNKNOWN")
 
 
@@ -104,20 +105,20 @@ class Stack:
     def start(self, name: str, say: Say) -> None:
         """Start one process and wait until it is ready."""
         self._known(name)
-        self._call("startProcess", name, False)
+        if self._state(name) not in _ALIVE:
+            self._call("startProcess", name, False)
         self._await_ready([name], say)
 
     def stop(self, name: str) -> None:
-        """Stop one process and wait until it is gone."""
+        """Stop one process and wait until it is gone; one that does not run is left alone."""
         self._known(name)
-        self._wake(name)
-        self._call("stopProcess", name, True)
+        if self._state(name) in _ALIVE:
+            self._wake(name)
+            self._call("stopProcess", name, True)
 
     def restart(self, name: str, say: Say) -> None:
         """Stop one process, whatever its state, and start it again."""
-        self._known(name)
-        if self._state(name) in {"RUNNING", "STARTING"}:
-            self.stop(name)
+        self.stop(name)
         self.start(name, say)
 
     def pid(self, name: str) -> int:
@@ -204,6 +205,8 @@ class Stack:
             raise UsageError(f"no process {name!r}; this stack has: {known}")
 
     def _state(self, name: str) -> str:
+        if not self.supervisor.alive():
+            raise UnreachableError("the stack is down; `storewatch up --detach` starts it")
         return str(self.supervisor.rpc().getProcessInfo(name)["statename"])
 
     def _wake(self, name: str) -> None:
@@ -213,15 +216,11 @@ class Stack:
             if process.status() == psutil.STATUS_STOPPED:
                 process.resume()
 
-    def _call(self, method: str, *arguments: object) -> None:
+    def _call(self, method: str, name: str, wait: bool) -> None:
         try:
-            getattr(self.supervisor.rpc(), method)(*arguments)
+            getattr(self.supervisor.rpc(), method)(name, wait)
         except xmlrpc.client.Fault as fault:
-            raise UsageError(f"{arguments[0]}: {fault.faultString.lower()}") from None
-        except OSError as error:
-            raise UnreachableError(
-                "the stack is down; `storewatch up --detach` starts it"
-            ) from error
+            raise UnreachableError(f"{method} {name}: {fault.faultString.lower()}") from None
 
     def _last(self, name: str) -> str:
         log = self.supervisor.log_folder / f"{name}.log"
