@@ -7,7 +7,9 @@ from storefront.errors import NotFoundError
 
 _COLUMNS = "p.id, p.sku, p.name, p.price_cents, p.stock, p.image"
 PAGE_SIZE = 24
-FEATURED = 8
+FEATURED = 10
+_ROUND = 490
+"""Featured products come from the first ids; the demo has 500."""
 _LONGEST_SEARCH = 100
 
 
@@ -36,7 +38,7 @@ class Catalogue:
 
     async def featured(self, day: int) -> list[Row]:
         """Return a handful of products that changes with the day's number."""
-        first = day * FEATURED % 480
+        first = day * FEATURED % _ROUND
         return await self._database.read(
             f"SELECT {_COLUMNS} FROM products p WHERE p.id > %s ORDER BY p.id LIMIT %s",  # noqa: S608
             (first, FEATURED),

@@ -127,6 +127,14 @@ async def place(
     order = await cursor.fetchone()
     if order is None:
         return None
+    await _take(connection, order["id"], cart, products)
+    return str(order["id"]), total
+
+
+async def _take(
+    connection: Connection, order_id: str, cart: dict[int, int], products: list[Row]
+) -> None:
+    """Take the order's units out of the stock and write its lines."""
     ids = [row["id"] for row in products]
     quantities = [cart[product] for product in ids]
     await connection.execute(
@@ -137,9 +145,8 @@ async def place(
     await connection.execute(
         "INSERT INTO order_lines (order_id, product_id, quantity, price_cents)"
         " SELECT %s, * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[])",
-        (order["id"], ids, quantities, [row["price_cents"] for row in products]),
+        (order_id, ids, quantities, [row["price_cents"] for row in products]),
     )
-    return str(order["id"]), total
 
 
 async def cancel(connection: Connection, order_id: str) -> None:

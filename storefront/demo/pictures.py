@@ -39,15 +39,23 @@ def draw(product: Product) -> str:
     """Return the product's picture, 320 by 320."""
     tilt = product.id * 37 % 17 - 8
     scale = 0.82 + product.id * 53 % 7 / 40
-    light = 0.10 + product.id * 29 % 5 / 40
-    colour = product.category.colour
+    colour, style = product.category.colour, product.id // 12 % 3
+    shape, radius = _SHAPES[product.category.slug], 118 + product.id % 4 * 8
+    ground, ink, stage = ("#fff", colour, "#fff")
+    if style == 1:  # light on dark
+        ground, ink, stage = (colour, "#fff", "#000")
+        shape = shape.replace("#fff", colour)
+    light = 1 if style == 1 else 0.10 + product.id * 29 % 5 / 40
+    corner = 28 if style == 2 else radius
+    side = 2 * radius
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 320" role="img">'
-        f'<rect width="320" height="320" fill="#fff"/>'
+        f'<rect width="320" height="320" fill="{ground}"/>'
         f'<rect width="320" height="320" fill="{colour}" opacity="{light:.3f}"/>'
-        f'<circle cx="160" cy="160" r="{118 + product.id % 4 * 8}" fill="#fff" opacity=".55"/>'
-        f'<g fill="{colour}" transform="translate(160 160) rotate({tilt}) scale({scale:.3f})'
-        f' translate(-160 -160)">{_SHAPES[product.category.slug]}</g></svg>\n'
+        f'<rect x="{160 - radius}" y="{160 - radius}" width="{side}" height="{side}"'
+        f' rx="{corner}" fill="{stage}" opacity="{0.12 if style == 1 else 0.55}"/>'
+        f'<g fill="{ink}" transform="translate(160 160) rotate({tilt}) scale({scale:.3f})'
+        f' translate(-160 -160)">{shape}</g></svg>\n'
     )
 
 

@@ -77,9 +77,9 @@ CATEGORIES = (
         "Weatherproof, repairable and at home on a balcony or in a large garden.",
     ),
     _category(
-        "outdoor", "Outdoor", "#4d7c0f", "1200-45900",
+        "outdoor", "Outdoor", "#4d7c0f", "1900-18900",
         "Tent|Sleeping Bag|Camp Stove|Trekking Poles|Headlamp|Water Bottle|Dry Bag|Hammock",
-        "Ultralight|Expedition|Waterproof|Four-Season|Compact|Family",
+        "Ultralight|Expedition|Rugged|Four-Season|Compact|Family",
         "Tested on long trails in rain, wind and snow.",
     ),
     _category(
@@ -107,7 +107,7 @@ CATEGORIES = (
         "Clear, balanced sound and a battery or plug that is easy to replace.",
     ),
     _category(
-        "desk", "Desk", "#475569", "500-29900",
+        "desk", "Desk", "#475569", "900-19900",
         "Notebook|Fountain Pen|Desk Lamp|Monitor Stand|Desk Mat|Office Chair|Keyboard",
         "Studio|Slim|Classic|Compact|Walnut|Graphite",
         "Keeps a working day in order without standing in the way.",
@@ -115,7 +115,7 @@ CATEGORIES = (
     _category(
         "toys", "Toys", "#db2777", "800-9900",
         "Building Blocks|Puzzle|Toy Train|Plush Bear|Board Game|Kite|Marble Run",
-        "Wooden|Cooperative|Magnetic|Colourful|Travel|Giant",
+        "Classic|Little|Big|Colourful|Travel|Giant",
         "Sturdy, safe for small hands and fun for the whole family.",
     ),
     _category(

@@ -88,6 +88,7 @@ class Stack:
         self.home.chmod(0o755)
         self.environment = {
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "STOREWATCH_HOME": str(self.home),
             **{name: secrets.token_hex(16) for name in SECRETS},
             **QUICK,
