@@ -29,11 +29,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value that a page asks for; `pattern` is what a right value looks like."""
+    """A value that a page asks for; `pattern` is what a right value looks like.
+
+    Without a value given, `default` is used; where the right value depends on how things stand
+    (which node is the standby?), `default_from` is a command that prints it.
+    """
 
     name: str
     pattern: str
     default: str | None = None
+    default_from: str | None = None
 
     def check(self, value: str | None) -> str:
         """Return the value to use.

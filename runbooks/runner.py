@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from runbooks.page import Page, Step
+from runbooks.page import Page, Parameter, Step
 from storewatch.core.clock import rfc3339, utc_now
 from storewatch.core.commands import resolve
 from storewatch.core.errors import UsageError
@@ -100,7 +100,10 @@ def run_page(
     if unknown := sorted(set(parameters) - known):
         names = ", ".join(sorted(known)) or "none"
         raise UsageError(f"{page.alert} has no parameter {unknown[0]!r}; it has: {names}")
-    values = {p.name: p.check(parameters.get(p.name)) for p in page.parameters}
+    values = {
+        p.name: p.check(parameters.get(p.name) or _asked(p, environment, timeout_s))
+        for p in page.parameters
+    }
     results: list[CommandResult] = []
     for step, command in _commands(page, sections):
         words = argv(command, values)
@@ -111,6 +114,15 @@ def run_page(
         if not result.ok:
             break
     return RunResult(page.alert, tuple(results))
+
+
+def _asked(parameter: Parameter, environment: Mapping[str, str], timeout_s: float) -> str | None:
+    """Return what the parameter's command prints, None when it has none or it fails."""
+    if parameter.default_from is None:
+        return None
+    step = Step(parameter.name, "diagnosis", (parameter.default_from,))
+    result = _run(step, shlex.split(parameter.default_from), environment, timeout_s)
+    return result.output.strip() if result.ok else None
 
 
 def _commands(page: Page, sections: tuple[str, ...]) -> Iterator[tuple[Step, str]]:

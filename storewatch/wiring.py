@@ -204,6 +204,7 @@ class Parts:
         alertmanager = settings.alerting.alertmanager
         listen = settings.alerting.prometheus.listen
         config = ("--config", str(self.config.file))
+        shop = tuple(process.name for process in settings.processes)
         return [
             ProcessSettings(
                 name="prometheus",
@@ -219,6 +220,7 @@ class Parts:
                 name="exporter",
                 command=("storewatch", *config, "exporter"),
                 ready=f"{address(settings.monitors.listen)}/health",
+                after=shop,  # what is not up yet is not a failure
             ),
             ProcessSettings(
                 name="desk",

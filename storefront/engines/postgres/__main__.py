@@ -28,6 +28,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     commands.add_parser("alone", help="let the primary commit without its standby")
     commands.add_parser("primary", help="print the name of the primary; exit 1 without one")
     commands.add_parser("standby", help="print the name of the standby; exit 1 without one")
+    commands.add_parser("failed", help="print the node to stop before its standby is promoted")
     shown = commands.add_parser("status", help="who is what; exit 1 when there is no primary")
     shown.add_argument("--json", action="store_true", help="for machines")
     return parser.parse_args(argv)
@@ -46,6 +47,9 @@ def main() -> None:
             _say(resync(settings))
         elif arguments.command == "alone":
             _say(go_on_alone(settings))
+        elif arguments.command == "failed":
+            standby = _only(status(settings), "standby")
+            _say(find_node(settings, standby).peer.name)
         elif arguments.command in {"primary", "standby"}:
             _say(_only(status(settings), arguments.command))
         else:
