@@ -112,7 +112,8 @@ def sealing(
         )
         try:
             with worker.feeding(os.fdopen(handle_out, "wb", buffering=0)) as pipe:
-                compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
+                # One worker, as the program zstd has: hashing goes on while it compresses.
+                compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, threads=1)
                 with compressor.stream_writer(pipe, closefd=False) as compressed:
                     sink = Sink(compressed, watch)
                     yield sink

@@ -141,6 +141,7 @@ def postgres(home: Path) -> Iterator[int]:
             "-A",
             "scram-sha-256",
             "--no-sync",
+            "--wal-segsize=1",
             "--pwfile",
             password_file,
             "--no-locale",
