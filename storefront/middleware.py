@@ -129,7 +129,7 @@ class Envelope:
         if not self._limiter.admit(headers.get("x-real-ip", "direct")):
             raise TooManyRequestsError("too many requests; slow down")
         site = headers.get("sec-fetch-site", "none")
-        if scope["method"] != "GET" and site not in ("same-origin", "none"):
+        if scope["method"] not in ("GET", "HEAD") and site not in ("same-origin", "none"):
             raise ForbiddenError("this request comes from another site")
 
     def _route(self, scope: Scope) -> str:

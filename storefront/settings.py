@@ -43,6 +43,8 @@ class Limits:
     """Longest unit of database work with its commit, kept by the shop."""
     read_s: float = 1.2
     """Longest read with its wait for a connection, before the primary is asked instead."""
+    db_shutdown_wait_s: float = 15.0
+    """How long a starting node lets an older server over the same folder end."""
     cache_s: float = 0.5
     provider_s: float = 2.0
     """Longest wait for a payment provider; after it the capture is unknown."""

@@ -133,6 +133,25 @@ def processes_inside(folder: Path) -> list[int]:
     return found
 
 
+def postmasters(data: Path) -> list[int]:
+    """Return the ids of PostgreSQL servers over the data folder, whoever runs them.
+
+    Unlike the folder that a process runs in, its command line is there for everybody to read.
+    """
+    wanted = ["-D", str(data)]
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            arguments = (entry / "cmdline").read_text(errors="replace").split("\0")
+        except OSError:
+            continue
+        if arguments[0].endswith("/postgres") and arguments[1:3] == wanted:
+            found.append(int(entry.name))
+    return found
+
+
 def become(
     argv: Sequence[str], account: Account | None, environment: Mapping[str, str]
 ) -> NoReturn:

@@ -5,6 +5,7 @@ import stat
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,61 @@ def test_a_killed_primary_is_replaced_without_restart_and_no_acknowledged_order_
     assert shop.buy(211, 151).status_code == 201
 
 
+def test_a_primary_killed_between_capture_and_commit_charges_once(shop: Stack) -> None:
+    primary, standby = primary_and_standby(shop)
+    shop.switch("alpha", "slow", delay_s=0.8)  # captured at once, answered later
+    headers, key = shop.sign_in(212), f"test-{uuid.uuid4().hex}"
+    shop.fill_cart(headers, 153)
+    answers: list[int] = []
+    caller = threading.Thread(
+        target=lambda: answers.append(shop.check_out(headers, key).status_code)
+    )
+    caller.start()
+    ledger = until(lambda: _captured(shop, key), "the capture", 5)
+    shop.kill(primary)
+    caller.join()
+    assert answers == [503]
+    shop.switch("alpha", "ok")
+    assert shop.operate("promote", standby).returncode == 0
+    done = until(lambda: _acknowledged(shop, headers, key), "the order", 10)
+    assert shop.captures(done["order_id"]) == [ledger]
+    assert shop.violations() == {}
+    shop.start(primary)
+    until(lambda: roles(shop)[primary] == "standby", "the old primary as a standby", 60)
+    shop.wait_synchronous()
+
+
+def _captured(shop: Stack, key: str) -> Any:
+    rows = shop.rows("SELECT id::text AS id FROM orders WHERE idempotency_key = %s", key)
+    captures = shop.captures(rows[0]["id"]) if rows else []
+    return captures[0] if captures else None
+
+
+def test_a_second_start_of_a_running_node_leaves_it_alone(shop: Stack) -> None:
+    primary, standby = primary_and_standby(shop)
+    running = shop.processes[primary]
+    shop.environment["SHOP_DB_SHUTDOWN_WAIT_S"] = "1"
+    try:
+        second = shop.operate("run", primary)
+    finally:
+        del shop.environment["SHOP_DB_SHUTDOWN_WAIT_S"]
+    assert second.returncode == 1
+    assert f"{primary} runs already (process {running.pid})" in second.stderr
+    assert primary_and_standby(shop) == (primary, standby)
+
+
+def test_a_stale_lock_whose_process_id_is_somebody_else_now_is_no_obstacle(shop: Stack) -> None:
+    _, standby = primary_and_standby(shop)
+    lock = shop.settings.shop / standby / "postmaster.pid"
+    lines = lock.read_text().split("\n")
+    shop.kill(standby)
+    lines[0] = str(shop.processes["redis"].pid)
+    lock.write_text("\n".join(lines))
+    shop.start(standby)
+    until(lambda: roles(shop)[standby] == "standby", "the standby")
+    shop.wait_synchronous()
+
+
 def test_what_an_old_primary_committed_alone_does_not_come_back(shop: Stack) -> None:
     primary, standby = primary_and_standby(shop)
     shop.kill(standby)
@@ -176,7 +232,7 @@ def _acknowledged(shop: Stack, headers: dict[str, str], key: str) -> Any:
 
 def test_passwords_are_on_no_command_line_and_every_connection_needs_one(shop: Stack) -> None:
     values = [value for name, value in shop.environment.items() if name.endswith("PASSWORD")]
-    command_lines = [path.read_bytes().decode() for path in _command_lines()]
+    command_lines = _command_lines()
     assert any(str(shop.home) in line for line in command_lines)
     for line in command_lines:
         assert not any(value in line for value in values)
@@ -190,12 +246,12 @@ def test_passwords_are_on_no_command_line_and_every_connection_needs_one(shop: S
         assert stat.S_IMODE(passfile.stat().st_mode) == 0o600
 
 
-def _command_lines() -> list[Path]:
-    return [
-        path / "cmdline"
-        for path in Path("/proc").iterdir()
-        if path.name.isdigit() and (path / "cmdline").exists()
-    ]
+def _command_lines() -> list[str]:
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            lines.append(path.read_text(errors="replace"))
+    return lines
 
 
 def test_the_nodes_run_with_what_backups_and_rewinds_need(shop: Stack) -> None:

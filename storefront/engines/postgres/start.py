@@ -15,10 +15,15 @@ from storefront.engines.postgres.config import (
 from storefront.engines.postgres.decide import Step, next_step
 from storefront.engines.postgres.node import Data, Node, Record, Role, read_record, write_record
 from storefront.engines.postgres.programs import find_programs, program_environment, run_program
-from storefront.engines.process import become, make_folder, processes_inside, write_file
+from storefront.engines.process import (
+    become,
+    make_folder,
+    postmasters,
+    processes_inside,
+    write_file,
+)
 from storefront.errors import EngineError
 
-_SHUTDOWN_WAIT_S = 15.0
 _POLL_S = 0.5
 
 
@@ -48,7 +53,6 @@ def run_node(node: Node, *, peer_wait_s: float = 180.0) -> NoReturn:
         step = _decide(node)
     print(f"{node.name}: {step.value}", flush=True)  # noqa: T201 - the supervisor's log
     _prepare(node, step, programs)
-    (node.data / "postmaster.pid").unlink(missing_ok=True)
     argv = [str(programs / "postgres"), "-D", str(node.data)]
     become(argv, node.account, program_environment(node))
 
@@ -77,16 +81,32 @@ def _prepare(node: Node, step: Step, programs: Path) -> None:
 
 
 def _wait_for_old_processes(node: Node) -> None:
-    """Let the children of a killed postmaster end; they hold its shared memory.
+    """Let a postmaster that is stopping and the children of a killed one end.
 
     Raises:
-        EngineError: they do not end, or the node runs already.
+        EngineError: they do not end: the node runs already.
     """
-    deadline = time.monotonic() + _SHUTDOWN_WAIT_S
-    while old := processes_inside(node.data):
+    deadline = time.monotonic() + node.settings.limits.db_shutdown_wait_s
+    while old := [*postmasters(node.data), *processes_inside(node.data)]:
         if time.monotonic() > deadline:
             raise EngineError(f"{node.name} runs already (process {min(old)}); stop it first")
         time.sleep(0.1)
+    _forget_reused_id(node)
+
+
+def _forget_reused_id(node: Node) -> None:
+    """Remove a stale postmaster.pid whose process id belongs to somebody else by now.
+
+    PostgreSQL deals with every other stale file itself, and looks at the shared memory that the
+    file names while doing so; only a living stranger under the old id makes it refuse to start.
+    """
+    path = node.data / "postmaster.pid"
+    try:
+        recorded = int(path.read_text().split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return
+    if Path(f"/proc/{recorded}").exists():
+        path.unlink()
 
 
 def _initialise(node: Node, programs: Path, record: Record) -> None:
