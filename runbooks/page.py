@@ -115,7 +115,8 @@ def _front_matter(path: Path, text: str) -> tuple[dict[str, Any], str]:
 
 def _parameters(raw: dict[str, Any]) -> list[Parameter]:
     return [
-        Parameter(name, str(form["pattern"]), form.get("default")) for name, form in raw.items()
+        Parameter(name, str(form["pattern"]), form.get("default"), form.get("default_from"))
+        for name, form in raw.items()
     ]
 
 

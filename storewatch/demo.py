@@ -20,6 +20,7 @@ from storewatch.core.errors import StorewatchError, UnreachableError, UsageError
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.targets import Target, Verdict
 from storewatch.demo_report import Chapter, render
+from storewatch.scheduler import forget_jobs
 from storewatch.settings import DemoSettings
 from storewatch.store.evidence import EvidenceDraft
 from storewatch.store.files import write_atomic
@@ -52,6 +53,7 @@ class _Demo:
     draft: EvidenceDraft
     started_unix_s: float = field(default_factory=time.time)
     chapters: list[Chapter] = field(default_factory=list)
+    shown: str = ""
 
     def chapter(self, title: str, work: Callable[[], Evidence | None]) -> None:
         """Run one part; what goes wrong in it is its verdict and does not end the demo."""
@@ -67,9 +69,10 @@ class _Demo:
         self.chapters.append(chapter)
         self.board.end(chapter.verdict)
 
-    def progress(self, label: str, done: float, total: float | None) -> None:
-        """Show bytes or seconds of long work."""
-        if total and done >= total:
+    def progress(self, label: str, _done: float, _total: float | None) -> None:
+        """Show what long work is at."""
+        if label != self.shown:
+            self.shown = label
             self.board.say(label)
 
 
@@ -112,6 +115,7 @@ def _begin_fresh(parts: Parts, settings: DemoSettings, board: Board) -> None:
             board.say(f"a fault of an earlier run ended with its shop: {left.stem}")
     for name in settings.fresh:
         shutil.rmtree(home / name, ignore_errors=True)
+    forget_jobs(parts.state_url)
     for unresolved in parts.incidents.list(unresolved_only=True):
         parts.incidents.resolve(unresolved.id, "the demo, which began with a new shop")
     assert parts.config.settings.backup is not None

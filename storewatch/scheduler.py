@@ -4,6 +4,7 @@ Jobs are kept in the state database. A run that fell into a time when no schedul
 up once, however late it is; runs that fell together are one; a run never overlaps itself.
 """
 
+import json
 import logging
 import os
 import subprocess
@@ -28,6 +29,7 @@ from storewatch.schema import parse_duration
 
 _log = logging.getLogger(__name__)
 _CRON_FIELDS = 5
+_TABLE = "jobs"
 
 
 def trigger(schedule: str) -> BaseTrigger:
@@ -46,7 +48,7 @@ def build_scheduler(config: Config, database_url: str) -> BackgroundScheduler:
     """
     scheduler = BackgroundScheduler(
         timezone="UTC",
-        jobstores={"default": SQLAlchemyJobStore(url=database_url, tablename="jobs")},
+        jobstores={"default": SQLAlchemyJobStore(url=database_url, tablename=_TABLE)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     scheduler.add_listener(_alarm, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
@@ -92,9 +94,26 @@ def run_command(config_file: str, command: str) -> None:
         env=dict(os.environ),
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["see its evidence"])[-1]
-        raise StorewatchError(f"{command} run ended with status {done.returncode}: {last}")
+        raise StorewatchError(
+            f"{command} run: status {done.returncode}: {_reason(done.stdout, done.stderr)}"
+        )
     _log.info("%s run: PASS", command)
+
+
+def _reason(output: str, errors: str) -> str:
+    """Return the notes of the evidence that a command printed, else its last error line."""
+    try:
+        return "; ".join(json.loads(output)["notes"])
+    except (ValueError, KeyError, TypeError):
+        return (errors.strip().splitlines() or ["it said nothing"])[-1]
+
+
+def forget_jobs(database_url: str) -> None:
+    """Forget which runs are due, for a shop that begins anew."""
+    store = SQLAlchemyJobStore(url=database_url, tablename=_TABLE)
+    store.start(None, "forgotten")
+    store.remove_all_jobs()
+    store.shutdown()
 
 
 def _alarm(event: JobEvent) -> None:

@@ -227,7 +227,9 @@ class Parts:
                 command=("storewatch", *config, "desk"),
                 ready=f"http://{settings.console.host}:{settings.console.port}/health",
             ),
-            ProcessSettings(name="scheduler", command=("storewatch", *config, "scheduler")),
+            ProcessSettings(
+                name="scheduler", command=("storewatch", *config, "scheduler"), after=shop
+            ),
         ]
 
     def engine_argv(self, name: str) -> list[str]:
