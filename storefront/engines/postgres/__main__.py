@@ -28,7 +28,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     commands.add_parser("alone", help="let the primary commit without its standby")
     commands.add_parser("primary", help="print the name of the primary; exit 1 without one")
     commands.add_parser("standby", help="print the name of the standby; exit 1 without one")
-    commands.add_parser("failed", help="print the node to stop before its standby is promoted")
+    commands.add_parser("failed", help="print the node that is not what the pair relies on now")
     shown = commands.add_parser("status", help="who is what; exit 1 when there is no primary")
     shown.add_argument("--json", action="store_true", help="for machines")
     return parser.parse_args(argv)
@@ -48,8 +48,10 @@ def main() -> None:
         elif arguments.command == "alone":
             _say(go_on_alone(settings))
         elif arguments.command == "failed":
-            standby = _only(status(settings), "standby")
-            _say(find_node(settings, standby).peer.name)
+            facts = status(settings)
+            roles = {node["role"] for node in facts["nodes"].values()}
+            relied_on = _only(facts, "primary" if "primary" in roles else "standby")
+            _say(find_node(settings, relied_on).peer.name)
         elif arguments.command in {"primary", "standby"}:
             _say(_only(status(settings), arguments.command))
         else:
