@@ -170,7 +170,7 @@ class _Drill:
             self.replay_s = server.replay_s
             with self._verifying(), server.connect() as connection:
                 self.progress("check rows and references", 0, None)
-                connection.read_only = True
+                connection.execute("SET default_transaction_read_only = on")
                 self._check_database(connection, facts)
 
     def _check_database(self, connection: psycopg.Connection[Any], facts: dict[str, Any]) -> None:

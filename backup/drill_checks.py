@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from backup.errors import one_line
 from backup.settings import ReferenceSettings
 from backup.sources.postgres import newest
 from backup.tables import TableRecord, identifier, measure, same_text_everywhere
@@ -100,7 +101,7 @@ def check_tables(connection: psycopg.Connection[Any], facts: dict[str, Any]) -> 
                 boundary,
             )
         except psycopg.Error as error:
-            yield Check(name, False, " ".join(str(error).split()))
+            yield Check(name, False, one_line(error))
             continue
         if found == recorded:
             yield Check(name, True, f"{found.rows} rows, checksum equal", found.rows)
@@ -130,7 +131,11 @@ def check_invariants(connection: psycopg.Connection[Any], view: str) -> Iterator
     if not view:
         return
     statement = sql.SQL("SELECT name, violations FROM {} ORDER BY name").format(identifier(view))
-    rows = connection.execute(statement).fetchall()
+    try:
+        rows = connection.execute(statement).fetchall()
+    except psycopg.Error as error:
+        yield Check("invariants", False, one_line(error))
+        return
     broken = [f"{name}: {count}" for name, count in rows if count]
     if not rows:
         yield Check("invariants", False, f"{view} has no rows")
@@ -161,11 +166,11 @@ def check_references(
 ) -> Check:
     """See that every file the database refers to was restored with the recorded hash."""
     name = f"references to {reference.files}"
-    paths = [
-        str(row[0]).removeprefix(reference.strip)
-        for row in connection.execute(reference.query.encode()).fetchall()
-        if row[0]
-    ]
+    try:
+        rows = connection.execute(reference.query.encode()).fetchall()
+    except psycopg.Error as error:
+        return Check(name, False, one_line(error))
+    paths = [str(row[0]).removeprefix(reference.strip) for row in rows if row[0]]
     missing = [path for path in paths if path not in listing or not (folder / path).is_file()]
     if missing:
         return Check(name, False, f"{len(missing)} of {len(paths)} are missing: {_some(missing)}")

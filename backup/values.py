@@ -1,5 +1,6 @@
 """Kinds of values that the settings of this package are made of."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -7,12 +8,13 @@ from pydantic import AfterValidator
 
 from storewatch.schema import parse_duration
 
-_CRON_FIELDS = 5
+_NUMBERS, _NAMES = r"[\d*,/-]+", r"[\d*,/A-Za-z-]+"
+_CRON = re.compile(r"\s+".join([_NUMBERS] * 3 + [_NAMES] * 2))
 NAME_FORM = r"^[a-z0-9][a-z0-9-]{0,39}$"
 
 
 def _schedule(value: str) -> str:
-    if len(value.split()) != _CRON_FIELDS:
+    if not _CRON.fullmatch(value.strip()):
         try:
             parse_duration(value)
         except ValueError:

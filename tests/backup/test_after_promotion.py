@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 from backup_engines import PASSWORD, ending, free_port, until
-from conftest import House
+from backup_house import House
 
 from backup.backup import run_backup
 from backup.catalogue import list_recovery_points

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from backup_engines import PASSWORD, Writer, accepts, free_port
-from conftest import House, names
+from backup_house import House, names
 
 from backup.backup import run_backup
 from backup.catalogue import list_recovery_points, verify

@@ -63,6 +63,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no recipients": (lambda r: r.pop("recipients_file"), "nobody could open the backup"),
     "no source": (lambda r: r.update(sources={}), "nothing to back up"),
     "bad schedule": (lambda r: r.update(schedule={"drill": "often"}), "five cron fields"),
+    "no cron": (lambda r: r.update(schedule={"drill": "at two in the night"}), "five cron"),
     "bad URL": (lambda r: r["sources"]["postgres"].update(url="shop"), "not a PostgreSQL URL"),
     "bad endpoint": (lambda r: r["tiers"][1].update(endpoint_url="s3.example"), "https?"),
     "foreign reference": (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import House, names
+from backup_house import House, names
 
 from backup.drill_redis import count_keys, find_redis_server
 from backup.errors import DamagedError
