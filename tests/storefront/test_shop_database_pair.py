@@ -13,10 +13,6 @@ import psycopg
 import pytest
 from shop_stack import Stack, until
 
-from storefront.engines.postgres.decide import Step, next_step
-from storefront.engines.postgres.node import Data, Record, Role
-from storefront.errors import EngineError
-
 
 def roles(shop: Stack) -> dict[str, str]:
     facts = json.loads(shop.operate("status", "--json").stdout)
@@ -187,14 +183,23 @@ def test_an_old_primary_that_starts_first_waits_instead_of_serving(shop: Stack) 
     shop.wait_synchronous()
 
 
+def test_a_folder_whose_rewind_was_killed_is_cloned_afresh(shop: Stack) -> None:
+    primary, standby = primary_and_standby(shop)
+    shop.kill(primary)
+    assert shop.operate("promote", standby).returncode == 0
+    (shop.settings.shop / f"{primary}.rewinding").touch()
+    (shop.settings.shop / primary / "PG_VERSION").unlink()
+    shop.start(primary)
+    until(lambda: roles(shop)[primary] == "standby", "the old primary as a standby", 60)
+    shop.wait_synchronous()
+    assert f"{primary}: clone the primary" in shop.log_of(primary)
+
+
 def test_promotion_is_refused_while_the_other_node_may_be_the_primary(shop: Stack) -> None:
     primary, standby = primary_and_standby(shop)
     refused = shop.operate("promote", standby)
     assert refused.returncode == 1
     assert f"{primary} still answers as primary" in refused.stderr
-    with shop.node(primary) as connection:
-        row: Any = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
-        assert row["pid"]
     shop.freeze(primary)
     try:
         refused = shop.operate("promote", standby)
@@ -294,42 +299,3 @@ def test_a_cluster_killed_half_made_is_made_again() -> None:
         assert not fresh.exists()
     finally:
         stack.remove()
-
-
-A, B = Record("db-a", synchronous=True), Record("db-b", synchronous=False)
-
-
-@pytest.mark.parametrize(
-    ("name", "own", "record", "peer", "peer_has_data", "expected"),
-    [
-        ("db-a", Data.EMPTY, None, Role.REFUSED, False, Step.INITIALISE),
-        ("db-b", Data.EMPTY, None, Role.REFUSED, False, Step.WAIT),
-        ("db-a", Data.EMPTY, None, Role.REFUSED, True, Step.WAIT),
-        ("db-a", Data.EMPTY, A, Role.REFUSED, False, Step.INITIALISE),
-        ("db-b", Data.EMPTY, A, Role.PRIMARY, True, Step.CLONE),
-        ("db-a", Data.PRIMARY, A, Role.REFUSED, True, Step.SERVE),
-        ("db-a", Data.PRIMARY, A, Role.STANDBY, True, Step.SERVE),
-        ("db-a", Data.PRIMARY, A, Role.PRIMARY, True, Step.REWIND),
-        ("db-a", Data.PRIMARY, B, Role.REFUSED, True, Step.WAIT),
-        ("db-a", Data.PRIMARY, B, Role.SILENT, True, Step.WAIT),
-        ("db-a", Data.PRIMARY, B, Role.PRIMARY, True, Step.REWIND),
-        ("db-a", Data.EMPTY, B, Role.SILENT, True, Step.WAIT),
-        ("db-b", Data.STANDBY, A, Role.PRIMARY, True, Step.SERVE),
-        ("db-b", Data.STANDBY, B, Role.REFUSED, True, Step.SERVE),
-    ],
-)
-def test_a_node_never_starts_as_a_second_primary(
-    name: str, own: Data, record: Record | None, peer: Role, peer_has_data: bool, expected: Step
-) -> None:
-    assert next_step(name, own, record, peer, peer_has_data=peer_has_data) is expected
-
-
-@pytest.mark.parametrize(
-    ("own", "record", "hint"),
-    [(Data.EMPTY, A, "promote the other"), (Data.PRIMARY, None, "cluster.json is missing")],
-)
-def test_where_only_an_operator_can_know_the_node_says_so(
-    own: Data, record: Record | None, hint: str
-) -> None:
-    with pytest.raises(EngineError, match=hint):
-        next_step("db-a", own, record, Role.REFUSED, peer_has_data=True)

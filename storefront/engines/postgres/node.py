@@ -69,6 +69,11 @@ class Node:
         return self.settings.shop / f"{self.name}.new"
 
     @property
+    def discarded(self) -> Path:
+        """Return where a data folder goes that another one replaces."""
+        return self.settings.shop / f"{self.name}.old"
+
+    @property
     def rewinding(self) -> Path:
         """Return the mark of a rewind under way: a folder with the mark is no longer usable."""
         return self.settings.shop / f"{self.name}.rewinding"

@@ -39,7 +39,8 @@ def run_node(node: Node, *, peer_wait_s: float = 180.0) -> NoReturn:
     """
     programs = find_programs(node)
     _wait_for_old_processes(node)
-    shutil.rmtree(node.fresh, ignore_errors=True)
+    for leftover in (node.fresh, node.discarded):
+        shutil.rmtree(leftover, ignore_errors=True)
     write_passfile(node)
     deadline = time.monotonic() + peer_wait_s
     step = _decide(node)
@@ -178,6 +179,9 @@ def _rewind(node: Node, programs: Path) -> None:
 
 
 def _put_in_place(node: Node) -> None:
-    shutil.rmtree(node.data, ignore_errors=True)
+    """Swap folders by renames: whenever we are killed, the data folder is a whole one or none."""
+    if node.data.exists():
+        node.data.rename(node.discarded)
     node.fresh.rename(node.data)
     node.rewinding.unlink(missing_ok=True)
+    shutil.rmtree(node.discarded, ignore_errors=True)
