@@ -52,20 +52,7 @@ def count_keys(
     with socket_folder(scratch) as sockets:
         socket = f"{sockets}/redis.sock"
         log = scratch / "redis.log"
-        options = {
-            "port": "0",
-            "unixsocket": socket,
-            "unixsocketperm": "600",
-            "dir": str(snapshot.parent),
-            "dbfilename": snapshot.name,
-            "appendonly": "no",
-            "save": "",
-            "replicaof": "127.0.0.1 0",
-            "databases": str(max(16, database + 1)),
-        }
-        command = [str(program)]
-        for name, value in options.items():
-            command += [f"--{name}", *(value.split() if value else [""])]
+        command = _command(program, snapshot, socket, database)
         with (
             log.open("wb") as out,
             subprocess.Popen(
@@ -85,6 +72,24 @@ def count_keys(
                 raise BackupError(f"the restored snapshot cannot be read: {error}") from error
             finally:
                 _stop(process)
+
+
+def _command(program: Path, snapshot: Path, socket: str, database: int) -> list[str]:
+    options = {
+        "port": "0",
+        "unixsocket": socket,
+        "unixsocketperm": "600",
+        "dir": str(snapshot.parent),
+        "dbfilename": snapshot.name,
+        "appendonly": "no",
+        "save": "",
+        "replicaof": "127.0.0.1 0",
+        "databases": str(max(16, database + 1)),
+    }
+    command = [str(program)]
+    for name, value in options.items():
+        command += [f"--{name}", *(value.split() if value else [""])]
+    return command
 
 
 def _wait_until_loaded(

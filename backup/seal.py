@@ -102,16 +102,16 @@ def sealing(
     Raises:
         OSError: the file cannot be written.
     """
-    handle_in, handle_out = os.pipe()
     with destination.open("xb") as file:
         stored = _Tally(file, guard)
+        handle_in, handle_out = os.pipe()
         worker = _Worker(
             lambda reader: pyrage.encrypt_io(reader, stored, list(recipients)),
             os.fdopen(handle_in, "rb", buffering=CHUNK_BYTES),
             lambda: stored.error,
         )
         try:
-            with worker.feeding(os.fdopen(handle_out, "wb", buffering=0)) as pipe:
+            with worker.feeding(os.fdopen(handle_out, "wb", buffering=CHUNK_BYTES)) as pipe:
                 # One worker, as the program zstd has: hashing goes on while it compresses.
                 compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, threads=1)
                 with compressor.stream_writer(pipe, closefd=False) as compressed:
@@ -162,8 +162,10 @@ class _Worker:
         try:
             yield pipe
         finally:
-            pipe.close()
-            self._thread.join()
+            try:
+                pipe.close()
+            finally:
+                self._thread.join()
 
 
 class Plain(io.RawIOBase):
