@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from backup_damage import POSTGRES, edit
-from backup_engines import PASSWORD, until
+from backup_engines import PASSWORD, ending, until
 from backup_house import House, assert_clean
 from pydantic import ValidationError
 
@@ -201,9 +201,10 @@ def test_a_server_that_a_drill_left_running_is_ended_by_the_next(copy: House) ->
     program = find_redis_server(None)
     arguments = [program, "--port", "0", "--dir", left, "--unixsocket", left / "s"]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
-    until((left / "s").exists, process)
-    assert run_drill(copy.settings, "local", copy.evidence).verdict == Verdict.PASS
-    process.wait(1)
+    with ending(process):
+        until((left / "s").exists, process)
+        assert run_drill(copy.settings, "local", copy.evidence).verdict == Verdict.PASS
+        process.wait(1)
     assert_clean(copy)
 
 
