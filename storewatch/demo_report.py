@@ -110,6 +110,7 @@ def render(
         evidence=evidence,
         chapters=chapters,
         charts=charts,
+        x_range=(0.0, chapters[-1].ended_unix_s - started_unix_s),
         events=_events(chapters, store, started_unix_s),
         started_unix_s=started_unix_s,
         links=[_link(chapter) for chapter in chapters],

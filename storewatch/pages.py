@@ -1,5 +1,6 @@
 """Pages that open without a network: one base template, charts as inline SVG."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,8 @@ def number(value: float | None, unit: str = "") -> str:
     if value is None:
         return "-"
     if unit == "s":
+        if value == 0:
+            return "0 s"
         return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.1f} s"
     if unit == "bytes":
         scaled, prefixes = float(value), ["B", "KiB", "MiB", "GiB", "TiB"]
@@ -76,6 +79,7 @@ def chart(
     spans: Sequence[Span] = (),
     bound: float | None = None,
     x_unit: str = "s",
+    x_range: tuple[float, float] | None = None,
 ) -> Markup:
     """Draw curves over a common x axis as one SVG.
 
@@ -85,12 +89,13 @@ def chart(
         spans: marked stretches of x.
         bound: a horizontal line at the target.
         x_unit: written at the x axis.
+        x_range: first and last x, for charts that stand above each other; else the points'.
     """
     points = [(x, y) for curve in curves for x, y in curve.points if y is not None]
     if not points:
         return Markup('<p class="empty">nothing was measured</p>')
-    low_x = min(x for x, _ in points)
-    high_x = max(max(x for x, _ in points), low_x + 1e-9)
+    low_x, high_x = x_range or (min(x for x, _ in points), max(x for x, _ in points))
+    high_x = max(high_x, low_x + 1e-9)
     high_y = max([y for _, y in points] + [bound or 0]) * 1.08 or 1.0
 
     def at_x(value: float) -> float:
@@ -106,9 +111,7 @@ def chart(
         parts.append(
             f'<rect class="span {escape(span.color)}" x="{left:.1f}" y="{_TOP}"'
             f' width="{max(right - left, 1):.1f}" height="{_HEIGHT - _TOP - _BOTTOM}">'
-            f"<title>{escape(span.label)}</title></rect>"
-            f'<text class="span-label" x="{left + 4:.1f}" y="{_TOP + 12}">'
-            f"{escape(span.label)}</text>"
+            f"<title>{escape(span.label)}</title></rect>" + _span_label(span.label, left, right)
         )
     if bound is not None:
         y = at_y(bound)
@@ -138,19 +141,32 @@ def _grid(
     high_y: float, low_x: float, high_x: float, unit: str, x_unit: str, at_x: Any, at_y: Any
 ) -> str:
     marks = []
-    for step in range(5):
-        value = high_y * step / 4
+    for value in _ticks(0, high_y, 4):
         y = at_y(value)
         marks.append(
             f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
             f"{escape(number(value, unit))}</text>"
         )
-    for step in range(6):
-        value = low_x + (high_x - low_x) * step / 5
-        anchor = "end" if step == 5 else "middle"
+    for value in _ticks(low_x, high_x, 8):
         marks.append(
-            f'<text class="tick" x="{at_x(value):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">'
+            f'<text class="tick" x="{at_x(value):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">'
             f"{value:.4g} {escape(x_unit)}</text>"
         )
     return "".join(marks)
+
+
+def _ticks(low: float, high: float, about: int) -> list[float]:
+    """Return round numbers between two, some `about` of them (steps of 1, 2 or 5 times 10^n)."""
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * digit for digit in (1, 2, 5, 10) if power * digit >= rough)
+    first = math.ceil(low / step)
+    return [round(index * step, 10) for index in range(first, math.floor(high / step) + 1)]
+
+
+def _span_label(label: str, left: float, right: float) -> str:
+    """Return the label of a span that is wide enough for it; a narrow one tells on hovering."""
+    if right - left < len(label) * 6:
+        return ""
+    return f'<text class="span-label" x="{left + 4:.1f}" y="{_TOP + 12}">{escape(label)}</text>'
