@@ -14,3 +14,13 @@ def constant(rate: float, duration_s: float) -> Iterator[float]:
     while (moment := number / rate) < duration_s:
         yield moment
         number += 1
+
+
+# Shopper numbers are partitioned: of each 500 the last 20 belong to the journeys on a timer (490
+# to 499) and to the checks of a proof (480 to 489); load never shares a cart with them.
+_BLOCK, _OURS = 500, 480
+
+
+def shopper_number(arrival: int) -> int:
+    """Return the shopper number of an arrival, unique within a run."""
+    return arrival // _OURS * _BLOCK + arrival % _OURS

@@ -2,7 +2,8 @@
 
 Runs as a process of its own (`python -m loadtests.generator PLAN FOLDER`), because importing Locust
 patches sockets and threads. Prints one JSON object a second; SIGTERM and SIGINT end the schedule,
-journeys under way are finished, then `summary.json` is written.
+and so does a reader of these lines that is gone. Journeys under way are finished, then
+`summary.json` is written.
 
 Connections are kept open between journeys of one virtual shopper, cookies are not. Certificates
 are checked against the plan's CA file (Locust's own default checks nothing).
@@ -30,7 +31,7 @@ from gevent.queue import Empty, Queue
 from locust import FastHttpUser, task
 from locust.env import Environment
 
-from loadtests.arrivals import constant
+from loadtests.arrivals import constant, shopper_number
 from loadtests.plan import Plan
 from loadtests.recorder import Recorder, Visit
 from storewatch.core.journey import Journey, JourneyFailedError, Response, SteppingShopper
@@ -61,8 +62,9 @@ class Run:
             self.arrivals.put((number, moment))
 
     def report(self) -> None:
-        """Print how far the run is, once a second."""
-        while not self.ending.wait(1.0):
+        """Print how far the run is, at once and then every second."""
+        over = False
+        while not over:
             line = {
                 "elapsed_s": round(self.elapsed(), 1),
                 "duration_s": self.plan.duration_s,
@@ -70,7 +72,17 @@ class Run:
                 "failed": self.recorder.failed,
                 "busy": self.busy,
             }
-            print(json.dumps(line), flush=True)  # noqa: T201 - the parent reads it
+            try:
+                print(json.dumps(line), flush=True)  # noqa: T201 - the parent reads it
+            except OSError:  # it is gone: load that nobody asks for any more must end
+                self.ending.set()
+            over = self.ending.wait(1.0)
+
+    def give_up_waiting(self) -> None:
+        """Count the arrivals that no shopper took before the end."""
+        while not self.arrivals.empty():
+            _, intended_s = self.arrivals.get_nowait()
+            self.recorder.miss(intended_s)
 
 
 class _KeptOrder(dict[str, Any]):
@@ -111,12 +123,16 @@ class VirtualShopper(FastHttpUser):  # type: ignore[misc]
         run.busy += 1
         self.client.cookiejar.clear()
         shopper = SteppingShopper(
-            self._send, _KeptOrder(run.recorder, number=number, run=run.plan.run)
+            self._send,
+            _KeptOrder(run.recorder, number=shopper_number(number), run=run.plan.run),
         )
-        error = _outcome(run.journey, shopper)
-        run.busy -= 1
-        ended_s = run.elapsed()
-        run.recorder.visit(Visit(intended_s, started_s, ended_s, tuple(shopper.steps), error))
+        error = "not over long after the end of the run, given up"
+        try:
+            error = _outcome(run.journey, shopper)
+        finally:  # also when the greenlet is ended
+            run.busy -= 1
+            steps = tuple(shopper.steps)
+            run.recorder.visit(Visit(intended_s, started_s, run.elapsed(), steps, error))
 
     def _send(self, method: str, path: str, route: str | None, options: dict[str, Any]) -> Response:
         response = self.client.request(method, path, name=route or path, **options)
@@ -171,7 +187,7 @@ def main(plan_file: Path, folder: Path) -> int:
     cpu_before = process.cpu_times()
     run.beginning = time.monotonic()
     reporting = gevent.spawn(run.report)
-    gevent.spawn(run.schedule).join()
+    gevent.spawn(run.schedule).get()  # an error in it is one of the run
     duration_s = run.elapsed()
     cpu = process.cpu_times()
     used_s = cpu.user + cpu.system - cpu_before.user - cpu_before.system
@@ -179,13 +195,14 @@ def main(plan_file: Path, folder: Path) -> int:
     run.ending.set()
     reporting.join()
     runner.quit()
+    run.give_up_waiting()
     run.recorder.write(used_s / max(duration_s, 0.001), duration_s)
     return 0
 
 
 def _let_finish(run: Run) -> None:
     """Wait for journeys under way, as long as their slowest step sequence may take."""
-    patience = gevent.Timeout.start_new(run.plan.timeout_s * 6)
+    patience = gevent.Timeout.start_new(run.plan.longest_visit_s)
     try:
         while run.busy or not run.arrivals.empty():
             gevent.sleep(0.05)

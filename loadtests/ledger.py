@@ -1,6 +1,6 @@
 """The reconciliation: every order that the shop has acknowledged must be there, once, paid once."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ from storewatch.core.evidence import Measurement
 from storewatch.core.targets import Target
 
 NONE_ALLOWED = Target("=", 0)
+_PAID_BACK = "refunded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,35 +93,39 @@ def reconcile(
         accepted_states: the states that an acknowledged order may be in.
 
     An acknowledged order is lost when the database lacks it, has it in another state, or no
-    provider captured it. A key with two orders is duplicated; an order with two captures, at one
-    provider or at two, is charged twice.
+    provider captured it (a refunded one needs no capture any more). A key with two orders is
+    duplicated; an order with two captures, at one provider or at two, is charged twice. An amount
+    is wrong when the database or a capture has another than the shopper was told.
     """
     orders = list(orders)
     by_id = {order.order_id: order for order in orders}
-    captured = Counter(capture.order_id for capture in captures)
-    keys = Counter(order.idempotency_key for order in orders)
-    acknowledged = list(acknowledged)
+    captured: defaultdict[str, list[int]] = defaultdict(list)
+    for capture in captures:
+        captured[capture.order_id].append(capture.amount_cents)
+    kept = {str(order["order_id"]): order for order in acknowledged}
     lost, wrong = [], []
-    for order in acknowledged:
-        identifier = str(order["order_id"])
+    for identifier, order in kept.items():
         found = by_id.get(identifier)
-        if found is None or found.state not in accepted_states or not captured[identifier]:
+        amounts = captured[identifier]
+        paid = found is not None and (amounts or found.state == _PAID_BACK)
+        if found is None or found.state not in accepted_states or not paid:
             lost.append(identifier)
-        elif found.amount_cents != order["amount_cents"]:
+        elif {found.amount_cents, *amounts} != {order["amount_cents"]}:
             wrong.append(identifier)
-    twice = Counter(str(order["idempotency_key"]) for order in _distinct(acknowledged))
+    placed = Counter(order.idempotency_key for order in orders)
+    told = Counter(str(order["idempotency_key"]) for order in kept.values())
     return Reconciliation(
-        acknowledged=len(acknowledged),
+        acknowledged=len(kept),
         lost=tuple(lost),
-        duplicated=tuple(k for k in {*attempts} if keys[k] > 1 or twice[k] > 1),
-        double_charged=tuple(identifier for identifier, n in captured.items() if n > 1),
+        duplicated=tuple(
+            k for k in {**dict.fromkeys(attempts), **told} if max(placed[k], told[k]) > 1
+        ),
+        double_charged=tuple(
+            identifier for identifier, cents in captured.items() if len(cents) > 1
+        ),
         wrong_amount=tuple(wrong),
         oversold_units=oversold_units,
     )
-
-
-def _distinct(acknowledged: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
-    return {str(order["order_id"]): order for order in acknowledged}.values()
 
 
 def fetch_orders(
@@ -135,9 +140,15 @@ def fetch_orders(
         with psycopg.connect(settings.database, connect_timeout=10) as connection:
             rows = connection.execute(settings.orders_sql.encode(), {"since": since}).fetchall()
             oversold = connection.execute(settings.oversold_sql.encode()).fetchone()
+        orders = [ShopOrder(str(i), str(k), str(s), int(a)) for i, k, s, a in rows]
+        oversold_units = int((oversold or (None,))[0])
     except psycopg.Error as error:
         raise LoadError(f"the shop's orders cannot be read: {str(error).strip()}") from error
-    orders = [ShopOrder(str(i), str(k), str(s), int(a)) for i, k, s, a in rows]
+    except (ValueError, TypeError) as error:
+        raise LoadError(
+            "orders_sql must return order_id, idempotency_key, state, total_cents and"
+            f" oversold_sql one number: {error}"
+        ) from error
     wanted = {order.order_id for order in orders}
     captures = [
         capture
@@ -145,7 +156,7 @@ def fetch_orders(
         for capture in _captures(provider, url, settings.payment_token)
         if capture.order_id in wanted
     ]
-    return orders, captures, int(oversold[0]) if oversold else 0
+    return orders, captures, oversold_units
 
 
 def _captures(provider: str, url: str, token: str) -> list[Capture]:

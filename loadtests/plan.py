@@ -30,6 +30,16 @@ class Plan:
         """Seconds over which arrivals are scheduled."""
         return self.warm_up_s + self.hold_s
 
+    @property
+    def longest_end_s(self) -> float:
+        """Seconds that the generator may take to end once its schedule is over."""
+        return self.longest_visit_s + 60
+
+    @property
+    def longest_visit_s(self) -> float:
+        """Seconds after which a journey under way is given up: a checkout has six steps."""
+        return self.timeout_s * 6
+
     def write(self, path: Path) -> None:
         """Write the plan as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")

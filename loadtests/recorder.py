@@ -1,19 +1,22 @@
 """What the generator keeps of a run: histograms, a curve per second, the ledger of orders."""
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
+from storewatch.core.errors import LoadError
 from storewatch.core.journey import StepResult
+from storewatch.store.files import write_atomic
 
 # 1 microsecond to 10 minutes at 3 significant digits: a percentile is off by less than 0.1 %.
 _LOWEST_US, _HIGHEST_US, _DIGITS = 1, 600_000_000, 3
 ALL_STEPS = "all"
+# A second's histogram takes 170 KB: it is kept this long, then only its quantiles are.
+_SECONDS_IN_FULL = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,20 @@ class Second:
     arrivals: int = 0
     requests: int = 0
     failed: int = 0
+    latency: dict[str, float | None] | None = None
     histogram: Any = field(default_factory=lambda: _histogram())
+
+    def record(self, latency_s: float) -> None:
+        """Take in a step's latency, unless the second is closed."""
+        if self.latency is None:
+            _record(self.histogram, latency_s)
+
+    def close(self) -> dict[str, float | None]:
+        """Let the histogram go and return its quantiles."""
+        if self.latency is None:
+            self.latency = percentiles(self.histogram)
+            self.histogram = None
+        return self.latency
 
 
 def _histogram() -> Any:
@@ -63,7 +79,8 @@ class Recorder:
         self._journey = _histogram()
         self._service = _histogram()
         self._lateness = _histogram()
-        self._seconds: dict[int, Second] = defaultdict(Second)
+        self._seconds: dict[int, Second] = {}
+        self._in_full: deque[int] = deque()
         self._ledger = (folder / "ledger.jsonl").open("a", buffering=1)
 
     def attempted(self, idempotency_key: str) -> None:
@@ -80,7 +97,7 @@ class Recorder:
         if at_s >= self.warm_up_s:
             self.requests += 1
             self.failed_requests += not ok
-        self._seconds[int(at_s)].requests += 1
+        self._second(at_s).requests += 1
 
     def miss(self, intended_s: float) -> None:
         """Count an arrival that could not be started in time."""
@@ -89,13 +106,13 @@ class Recorder:
 
     def visit(self, visit: Visit) -> None:
         """Record one visit; its first step is measured from the intended start."""
-        second = self._seconds[int(visit.intended_s)]
+        second = self._second(visit.intended_s)
         second.arrivals += 1
         second.failed += bool(visit.error)
         waited_s = visit.started_s - visit.intended_s
         for position, step in enumerate(visit.steps):
             latency_s = step.duration_s + (waited_s if position == 0 else 0.0)
-            _record(second.histogram, latency_s)
+            second.record(latency_s)
             if visit.intended_s >= self.warm_up_s:
                 _record(self._latency[step.name], latency_s)
                 _record(self._latency[ALL_STEPS], latency_s)
@@ -133,11 +150,20 @@ class Recorder:
         """Write `summary.json` and close the ledger."""
         self._ledger.close()
         text = json.dumps(self.summary(cpu_ratio, duration_s), indent=1) + "\n"
-        (self.folder / "summary.json").write_text(text)
+        write_atomic(self.folder / "summary.json", text.encode())
+
+    def _second(self, at_s: float) -> Second:
+        number = int(at_s)
+        if number not in self._seconds:
+            self._seconds[number] = Second()
+            self._in_full.append(number)
+            while self._in_full[0] < number - _SECONDS_IN_FULL:
+                self._seconds[self._in_full.popleft()].close()
+        return self._seconds[number]
 
     @staticmethod
     def _curve(second: int, value: Second) -> dict[str, Any]:
-        quantiles = percentiles(value.histogram)
+        quantiles = value.close()
         return {
             "second": second,
             "arrivals": value.arrivals,
@@ -173,20 +199,22 @@ def spectrum(histogram: Any) -> list[tuple[float, float]]:
 def read_ledger(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the attempted idempotency keys and the acknowledged orders of a ledger file.
 
-    A last line cut off by a crash is left out: what it would have said was not acknowledged yet.
+    A last line cut off by a crash is left out: what it would have said was not written down.
+
+    Raises:
+        LoadError: another line is broken; orders would go missing unseen.
     """
     attempts, orders = [], []
-    for record in _records(path.read_text().splitlines()):
-        if "attempt" in record:
-            attempts.append(record["attempt"])
-        else:
-            orders.append(record["order"])
-    return attempts, orders
-
-
-def _records(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
-    for line in lines:
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is cut off
         try:
-            yield json.loads(line)
-        except ValueError:
-            return
+            record = json.loads(line)
+            if "attempt" in record:
+                attempts.append(record["attempt"])
+            else:
+                orders.append(record["order"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise LoadError(
+                f"{path}: line {number} is broken, the orders cannot be accounted for: {error}"
+            ) from error
+    return attempts, orders

@@ -27,6 +27,7 @@ from storewatch.store.files import write_atomic
 Progress = Callable[[dict[str, Any]], None]
 # Clocks of client and database may differ by this much; orders are looked up from before the run.
 CLOCK_TOLERANCE = timedelta(seconds=30)
+_START_WITHIN_S = 60.0
 
 
 @dataclass(slots=True)
@@ -38,6 +39,7 @@ class RunningLoad:
     started_at: datetime
     _process: subprocess.Popen[str]
     _reader: threading.Thread
+    _begun: threading.Event
 
     def stop(self) -> dict[str, Any]:
         """End the schedule, let journeys under way finish and return the summary.
@@ -45,9 +47,10 @@ class RunningLoad:
         Raises:
             LoadError: the generator died; its last words are in `generator.log`.
         """
+        self._begun.wait(_START_WITHIN_S)  # before, SIGTERM would find nobody to handle it
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
-        return self.wait()
+        return self._end(self.plan.longest_end_s)
 
     def kill(self) -> None:
         """End the generator at once, for when nobody will read the result."""
@@ -56,7 +59,17 @@ class RunningLoad:
 
     def wait(self) -> dict[str, Any]:
         """Wait for the plan's end and return the summary, as `stop` does."""
-        status = self._process.wait()
+        return self._end(_START_WITHIN_S + self.plan.duration_s + self.plan.longest_end_s)
+
+    def _end(self, within_s: float) -> dict[str, Any]:
+        try:
+            status = self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise LoadError(
+                f"the load generator did not end in {within_s:.0f} s and was killed;"
+                f" see {self.folder / 'generator.log'}"
+            ) from None
         self._reader.join()
         try:
             summary = json.loads((self.folder / "summary.json").read_text())
@@ -124,16 +137,19 @@ def start_load(
             text=True,
             start_new_session=True,
         )
-    reader = threading.Thread(target=_read, args=(process, progress), daemon=True)
+    begun = threading.Event()
+    reader = threading.Thread(target=_read, args=(process, progress, begun), daemon=True)
     reader.start()
-    return RunningLoad(plan, folder, started_at, process, reader)
+    return RunningLoad(plan, folder, started_at, process, reader, begun)
 
 
-def _read(process: subprocess.Popen[str], progress: Progress) -> None:
+def _read(process: subprocess.Popen[str], progress: Progress, begun: threading.Event) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         with contextlib.suppress(ValueError):
             progress(json.loads(line))
+            begun.set()
+    begun.set()
 
 
 def run_load(
@@ -162,6 +178,7 @@ def run_load(
         load.kill()
         raise
     reasons = verdict.reasons_to_distrust(summary)
+    reasons += verdict.reason_cut_short(summary, load.plan.duration_s)
     found = verdict.measurements(summary, settings.targets)
     notes = list(reasons)
     if settings.reconciliation is not None:

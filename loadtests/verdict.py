@@ -57,6 +57,13 @@ def reasons_to_distrust(summary: Mapping[str, Any]) -> list[str]:
     return reasons
 
 
+def reason_cut_short(summary: Mapping[str, Any], planned_s: float) -> list[str]:
+    """Return why a run that ended before its plan did is INVALID; a second is given."""
+    if summary["duration_s"] > planned_s - 1:
+        return []
+    return [f"INVALID: the run ended after {summary['duration_s']:.0f} of {planned_s:.0f} s"]
+
+
 def overrides(reasons: list[str]) -> list[Verdict]:
     """Return the verdicts that go with reasons to distrust."""
     return [Verdict.INVALID] if reasons else []

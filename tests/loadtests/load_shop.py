@@ -1,0 +1,160 @@
+"""A small shop over real HTTP that stalls, fails, loses and doubles orders when it is told to."""
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+PRICE_CENTS = 1999
+
+
+def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
+    """Wait until the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + within_s
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {within_s} s"
+        pause.wait(0.02)
+
+
+class SmallShop:
+    """`/look` answers, `POST /orders` places an order, `/ledger` is the provider's, the rest fails.
+
+    `before(path, count)` is called with the number of requests so far, and may take its time.
+    """
+
+    def __init__(self, certificate: tuple[Path, Path] | None = None) -> None:
+        self.orders: dict[str, dict[str, Any]] = {}
+        self.captures: list[dict[str, Any]] = []
+        self.before: Callable[[str, int], object] = lambda _path, _count: None
+        self.placed: Callable[[dict[str, Any]], object] = lambda _order: None
+        self.requests = 0
+        self.ending = threading.Event()
+        self._lock = threading.Lock()
+        handler = type("Handler", (_Handler,), {"shop": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+        scheme = "http"
+        if certificate:
+            scheme = "https"
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(*certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"{scheme}://127.0.0.1:{self.server.server_port}"
+
+    def place(self, key: str) -> dict[str, Any]:
+        """Place the order of an idempotency key, once."""
+        with self._lock:
+            if key not in self.orders:
+                order = {
+                    "order_id": f"order-{len(self.orders)}",
+                    "idempotency_key": key,
+                    "amount_cents": PRICE_CENTS,
+                }
+                self.orders[key] = order
+                self.captures.append({**order, "state": "captured"})
+                self.placed(order)
+            return self.orders[key]
+
+    def begin(self, path: str) -> None:
+        """Count a request and do what the test wants to be done first."""
+        with self._lock:
+            self.requests += 1
+            count = self.requests
+        self.before(path, count)
+
+    @contextmanager
+    def serving(self) -> Iterator["SmallShop"]:
+        """Serve inside the block."""
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            yield self
+        finally:
+            self.ending.set()
+            self.server.shutdown()
+            self.server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    shop: SmallShop
+
+    def do_GET(self) -> None:
+        self.shop.begin(self.path)
+        if self.path == "/look":
+            self._answer(200, {"ok": True})
+        elif self.path == "/ledger":
+            self._answer(200, self.shop.captures)
+        elif self.path == "/endless":
+            self._drip()
+        else:
+            self._answer(500, {"error": "broken"})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.shop.begin(self.path)
+        self._answer(201, self.shop.place(body["key"]))
+
+    def _drip(self) -> None:
+        """Always a byte before anybody's time-out, never the last."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        while not self.shop.ending.wait(0.05):
+            try:
+                self.wfile.write(b" ")
+            except OSError:
+                return
+
+    def _answer(self, status: int, body: object) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """Write a self-signed certificate for 127.0.0.1 and its key; the first is also the CA file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / f"{name}.pem", folder / f"{name}.key"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return files
