@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import secrets
+import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,7 @@ def load_config(file: Path) -> Config:
         UsageError: one line per mistake.
     """
     file = file.resolve()
+    _make_importable(file.parent)
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -71,6 +73,14 @@ def load_config(file: Path) -> Config:
         sha256=hashlib.sha256(text.encode()).hexdigest(),
         environment={**known, "STOREWATCH_CONFIG": str(file)},
     )
+
+
+def _make_importable(folder: Path) -> None:
+    """Let journeys be files beside the configuration, for us and for processes we start."""
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if str(folder) not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([*paths, str(folder)])
+        sys.path.append(str(folder))
 
 
 def state_folder(file: Path) -> Path:

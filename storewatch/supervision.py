@@ -121,17 +121,26 @@ class Supervisor:
 
     def end_orphans(self, within_s: float = 10) -> list[str]:
         """End what a killed supervisord left behind and return the names, for the user to see."""
-        ended: dict[int, str] = {}
+        ended: dict[psutil.Process, str] = {}
+        living: set[psutil.Process] = set()
         deadline = time.monotonic() + within_s
-        while found := self.orphans():
+        while living := {p for p in living | self._orphans_and_children() if p.is_running()}:
             insist = time.monotonic() > deadline
-            for process in found:
+            for process in living:
                 with contextlib.suppress(psutil.Error):
-                    ended[process.pid] = process.name()
+                    ended.setdefault(process, process.name())
                     process.send_signal(signal.SIGCONT)
                     process.send_signal(signal.SIGKILL if insist else signal.SIGTERM)
-            psutil.wait_procs(found, timeout=1)
+            psutil.wait_procs(living, timeout=1)
         return sorted(ended.values())
+
+    def _orphans_and_children(self) -> set[psutil.Process]:
+        """A worker whose master ends first still holds its port: it is waited for as well."""
+        found = set(self.orphans())
+        for process in tuple(found):
+            with contextlib.suppress(psutil.Error):
+                found.update(process.children(recursive=True))
+        return found
 
     def _belongs(self, process: psutil.Process) -> bool:
         try:

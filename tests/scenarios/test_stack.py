@@ -1,0 +1,145 @@
+"""The real stack, from `up` to `down`, with plugs pulled in between. The order of tests matters."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.scenarios.conftest import StackUnderTest
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def processes_of(stack: StackUnderTest) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = " ".join(process.cmdline())
+            if str(stack.home) in words or process.cwd().startswith(str(stack.home)):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def ports_listening() -> set[int]:
+    return {
+        c.laddr.port
+        for c in psutil.net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN and 28000 <= c.laddr.port < 29000
+    }
+
+
+def supervisor_pid(stack: StackUnderTest) -> int:
+    return int((stack.home / "run" / "supervisord.pid").read_text())
+
+
+def test_a_port_in_use_is_named_with_its_holder_and_nothing_is_started(
+    stack: StackUnderTest,
+) -> None:
+    with socket.create_server(("127.0.0.1", 28379)):
+        refused = stack.run("up", "--detach")
+    assert refused.returncode == 2
+    assert "port 28379, wanted by redis, is in use by python" in refused.stderr
+    assert f"pid {os.getpid()}" in refused.stderr
+    assert not ports_listening()
+
+
+def test_up_brings_every_process_to_the_point_where_it_answers(stack: StackUnderTest) -> None:
+    up = stack.run("up", "--detach")
+    assert up.returncode == 0, up.stderr
+    states = stack.json("status")
+    assert len(states) == 16
+    assert all(s["state"] == "RUNNING" and s["ready"] is not False for s in states)
+
+
+def test_a_second_up_is_refused_in_one_line(stack: StackUnderTest) -> None:
+    second = stack.run("up", "--detach")
+    assert second.returncode == 2
+    assert "up already" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+
+
+def test_a_killed_supervisor_is_said_and_the_next_up_works_on_the_same_state(
+    stack: StackUnderTest,
+) -> None:
+    os.kill(supervisor_pid(stack), signal.SIGKILL)
+    assert stack.run("status").returncode == 4
+    again = stack.run("up", "--detach")
+    assert again.returncode == 0, again.stderr
+    assert "a killed supervisor left" in again.stdout
+    assert stack.run("status").returncode == 0
+
+
+def test_a_fault_whose_runner_is_killed_is_undone_by_its_watchdog(stack: StackUnderTest) -> None:
+    frozen = psutil.Process(stack.json("processes", "pid", "app-1")["pid"])
+    runner = stack.start("prove", "instance-frozen")
+    assert runner.stdout is not None
+    for line in runner.stdout:
+        if line.startswith("fault injected"):
+            break
+    assert frozen.status() == psutil.STATUS_STOPPED
+    runner.kill()
+    runner.wait()
+    for lease in (stack.home / "chaos").glob("*.json"):
+        wait_until_gone(lease)
+    assert frozen.status() != psutil.STATUS_STOPPED
+
+
+def test_the_killed_primary_is_proven_with_no_order_lost(stack: StackUnderTest) -> None:
+    proof = stack.run("prove", "primary-killed", "--json", timeout_s=350)
+    assert proof.returncode == 0, proof.stdout + proof.stderr
+    evidence = stack.json("evidence", "list", "--kind", "proof", "--subject", "primary-killed")[0]
+    values = {m["name"]: m["value"] for m in evidence["measurements"]}
+    assert evidence["verdict"] == "PASS"
+    assert 0 < values["time_to_detect_s"] <= 30
+    assert values["time_to_detect_s"] < values["time_to_recover_s"] <= 90
+    assert values["orders_acknowledged"] > 0
+    assert values["orders_lost"] == values["double_charges"] == values["oversold_units"] == 0
+
+
+def test_an_incident_was_opened_and_resolved_with_its_time_line(stack: StackUnderTest) -> None:
+    listed = stack.json("incident", "list", "--all")
+    down = next(i for i in listed if i["alert"] == "DatabasePrimaryDown")
+    shown = stack.json("incident", "show", down["id"])
+    assert shown["state"] == "resolved"
+    assert [event["kind"] for event in shown["timeline"]][0] == "opened"
+    assert shown["timeline"][-1]["kind"] == "resolved"
+
+
+def test_no_secret_is_in_any_log_or_evidence(stack: StackUnderTest) -> None:
+    pairs = (line.split("=", 1) for line in (stack.home / "secrets.env").read_text().splitlines())
+    secrets = {name: value for name, value in pairs}
+    files = [*(stack.home / "logs").iterdir(), *(stack.home / "evidence").rglob("*")]
+    text = b"".join(path.read_bytes() for path in files if path.is_file())
+    assert len(secrets) == 14
+    assert [name for name, value in secrets.items() if value.encode() in text] == []
+
+
+def test_down_leaves_no_process_and_no_port(stack: StackUnderTest) -> None:
+    down = stack.run("down")
+    assert down.returncode == 0, down.stderr
+    assert processes_of(stack) == []
+    assert ports_listening() == set()
+
+
+def test_ctrl_c_ends_everything_that_up_started(stack: StackUnderTest) -> None:
+    up = stack.start("up")
+    assert up.stdout is not None
+    for line in up.stdout:
+        if line.startswith("up; Ctrl-C"):
+            break
+    up.send_signal(signal.SIGINT)
+    assert up.wait(120) == 0
+    assert processes_of(stack) == []
+    assert ports_listening() == set()
+
+
+def wait_until_gone(path: Path) -> None:
+    """Wait for the event that a file is removed; the test's own time-out bounds it."""
+    watcher = psutil.Process()
+    while path.exists():
+        psutil.wait_procs([watcher], timeout=0.2)
