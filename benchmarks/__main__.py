@@ -1,0 +1,35 @@
+"""`make bench`: run each figure beside its peer, print a line each, write bench.json."""
+
+import json
+import sys
+
+from benchmarks.edge import edge_lines_per_s
+from storewatch.config import DEFAULT_FILE, state_folder
+from storewatch.core.targets import worst
+from storewatch.store.files import write_atomic
+
+FIGURES = {function.__name__: function for function in (edge_lines_per_s,)}
+
+
+def main(names: list[str]) -> int:
+    """Run the named figures, all without a name; return the exit code of the worst verdict."""
+    if unknown := [name for name in names if name not in FIGURES]:
+        print(f"no figure {unknown[0]!r}; there are: {', '.join(FIGURES)}", file=sys.stderr)
+        return 2
+    figures = [FIGURES[name]() for name in names or FIGURES]
+    for figure in figures:
+        ratio = "-" if figure.ratio is None else f"{figure.ratio:.1f}"
+        print(
+            f"{figure.name}: {figure.value:,.0f} {figure.unit}; {figure.peer}:"
+            f" {figure.peer_value or 0:,.0f}; ratio {ratio} (target {figure.target})"
+            f" {figure.verdict}"
+        )
+    home = state_folder(DEFAULT_FILE.resolve())
+    home.mkdir(parents=True, exist_ok=True)
+    content = json.dumps([figure.to_json() for figure in figures], indent=2) + "\n"
+    write_atomic(home / "bench.json", content.encode())
+    return worst([figure.verdict for figure in figures]).exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
