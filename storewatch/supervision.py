@@ -113,8 +113,8 @@ class Supervisor:
         """Return processes that a killed supervisord left behind.
 
         Ours are those that carry this state folder in their environment, and those without a
-        terminal whose parent is gone and whose working folder lies in it (nginx, Redis and
-        PostgreSQL write their titles over their environment).
+        terminal whose parent is gone and whose working folder or command line lies in it (engines
+        get a clean environment, and some write their titles over it).
         """
         mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
         return [p for p in psutil.process_iter() if p.pid not in mine and self._belongs(p)]
@@ -149,7 +149,8 @@ class Supervisor:
                 return environment.get(HOME_VARIABLE) == str(self.home)
             if process.ppid() != 1 or process.terminal() is not None:
                 return False
-            return Path(process.cwd()).is_relative_to(self.home)
+            inside = Path(process.cwd()).is_relative_to(self.home)
+            return inside or f"{self.home}/" in " ".join(process.cmdline())
         except (psutil.Error, OSError):
             return False
 

@@ -106,13 +106,13 @@ def test_an_incident_was_opened_and_resolved_with_its_time_line(stack: StackUnde
     down = next(i for i in listed if i["alert"] == "DatabasePrimaryDown")
     shown = stack.json("incident", "show", down["id"])
     assert shown["state"] == "resolved"
-    assert [event["kind"] for event in shown["timeline"]][0] == "opened"
+    assert shown["timeline"][0]["kind"] == "opened"
     assert shown["timeline"][-1]["kind"] == "resolved"
 
 
 def test_no_secret_is_in_any_log_or_evidence(stack: StackUnderTest) -> None:
     pairs = (line.split("=", 1) for line in (stack.home / "secrets.env").read_text().splitlines())
-    secrets = {name: value for name, value in pairs}
+    secrets = dict(pairs)
     files = [*(stack.home / "logs").iterdir(), *(stack.home / "evidence").rglob("*")]
     text = b"".join(path.read_bytes() for path in files if path.is_file())
     assert len(secrets) == 14

@@ -1,0 +1,47 @@
+import pytest
+
+from storewatch.pages import Curve, Span, chart, number
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (None, "s", "-"),
+        (0.1312, "s", "131 ms"),
+        (12.34, "s", "12.3 s"),
+        (0, "s", "0 s"),
+        (0.001, "ratio", "0.1 %"),
+        (1536, "bytes", "1.5 KiB"),
+        (12, "bytes", "12 B"),
+        (1200, "requests", "1,200 requests"),
+    ],
+)
+def test_numbers_are_written_for_people(value: float | None, unit: str, text: str) -> None:
+    assert number(value, unit) == text
+
+
+def test_a_chart_without_points_says_so() -> None:
+    assert "nothing was measured" in chart([Curve("p95", "line", [(0, None)])])
+
+
+def test_a_gap_in_a_curve_stays_a_gap() -> None:
+    drawn = chart([Curve("p95", "line", [(0, 1.0), (1, None), (2, 1.0)])])
+    path = drawn.split(' d="')[1].split('"')[0]
+    assert path.count("M") == 2
+    assert "L" not in path
+
+
+def test_the_ticks_are_round_numbers_within_the_axis() -> None:
+    drawn = chart([Curve("p95", "line", [(0, 0.0), (143.6, 0.037)])], "s")
+    assert ">20 s</text>" in drawn
+    assert ">10 ms</text>" in drawn
+    assert ">160 s</text>" not in drawn
+
+
+def test_labels_are_escaped_and_narrow_spans_keep_theirs_for_hovering() -> None:
+    spans = [Span("<script>", 0, 90), Span("narrow", 50, 50.1)]
+    drawn = chart([Curve("<b>", "line", [(0, 1.0), (100, 2.0)])], spans=spans)
+    assert "<script>" not in drawn
+    assert "<b>" not in drawn
+    assert "<title>narrow</title>" in drawn
+    assert 'y="24">narrow</text>' not in drawn
