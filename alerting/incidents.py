@@ -2,13 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from storewatch.core.clock import rfc3339, utc_now
 from storewatch.core.errors import UsageError
@@ -17,6 +17,11 @@ from storewatch.core.parts import Delivery, Labels
 from storewatch.store.tables import incidents, timeline
 
 OPEN, ACKNOWLEDGED, RESOLVED = "open", "acknowledged", "resolved"
+# What makes a transaction see nobody else's half-done work; one writer at a time is plenty here.
+_WRITE_ALONE = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "LOCK TABLE incidents IN SHARE ROW EXCLUSIVE MODE",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +85,14 @@ class IncidentBook:
         """Take in delivered alerts; return how many were opened, updated, resolved.
 
         The same delivery twice changes nothing; an alert that fires again after its incident was
-        resolved (a new start) opens another one.
+        resolved (a new start) opens another one. A new start whose predecessor was not resolved
+        goes on with the incident that is there; what then still comes of the old start is ignored.
         """
         counts = {"opened": 0, "updated": 0, "resolved": 0}
         for alert in alerts:
-            try:
-                outcome = self._take_in(alert)
-            except IntegrityError:  # another delivery of the same alert was faster
-                outcome = self._take_in(alert)
-            if outcome:
-                counts[outcome] += 1
+            with self._writing() as connection:
+                if outcome := _take_in(connection, alert):
+                    counts[outcome] += 1
         return counts
 
     def list(self, *, unresolved_only: bool = False) -> list[Incident]:
@@ -134,19 +137,15 @@ class IncidentBook:
         """
         return self._close_in(identifier, who, RESOLVED)
 
-    def settle_missing(self, firing: Iterable[str]) -> int:
+    def settle(self, identifiers: Iterable[str]) -> int:
         """Resolve incidents whose alert Alertmanager no longer knows; return how many.
 
         Args:
-            firing: fingerprints of all alerts that Alertmanager holds, suppressed ones included.
+            identifiers: the incidents; those resolved meanwhile are left alone.
         """
-        known = set(firing)
-        missing = [i for i in self.list(unresolved_only=True) if i.fingerprint not in known]
-        with self._engine.begin() as connection:
-            for incident in missing:
-                text = "Alertmanager no longer knows the alert; no resolve notice had come"
-                _end(connection, incident.id, text)
-        return len(missing)
+        text = "Alertmanager no longer knows the alert; no resolve notice had come"
+        with self._writing() as connection:
+            return sum(_end(connection, identifier, text) for identifier in identifiers)
 
     def deliveries(self, labels: Labels, since_unix_s: float) -> Sequence[Delivery]:
         """Return incidents that carry all these labels, opened since then, oldest first."""
@@ -169,46 +168,56 @@ class IncidentBook:
             and labels.items() <= carried[identifier].items()
         ]
 
-    def _take_in(self, alert: Alert) -> str | None:
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
         with self._engine.begin() as connection:
-            mine = incidents.c.fingerprint == alert.fingerprint
-            same = mine & (incidents.c.starts_at == alert.starts_at)
-            unresolved = mine & (incidents.c.state != RESOLVED)
-            row = connection.execute(select(incidents).where(same | unresolved)).mappings().first()
-            if row is None:
-                identifier = _open(connection, alert)
-                if not alert.firing:
-                    _end(connection, identifier, "resolved before the desk heard of it")
-                    return "resolved"
-                return "opened"
-            if row["state"] == RESOLVED:
-                return None
-            if not alert.firing:
-                _end(connection, row["id"], "resolved by Alertmanager")
-                return "resolved"
-            if row["summary"] == alert.annotations.get("summary", row["summary"]):
-                return None
-            summary = alert.annotations["summary"]
-            connection.execute(
-                update(incidents).where(incidents.c.id == row["id"]).values(summary=summary)
-            )
-            _note(connection, row["id"], "updated", summary)
-            return "updated"
+            connection.exec_driver_sql(_WRITE_ALONE[self._engine.dialect.name])
+            yield connection
 
     def _close_in(self, identifier: str, who: str, state: str) -> Incident:
         incident = self.get(identifier)
-        if incident.state == RESOLVED:
-            raise UsageError(f"incident {incident.id} was resolved at {incident.resolved_at}")
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             if state == RESOLVED:
-                _end(connection, incident.id, f"resolved by {who}")
+                done = _end(connection, incident.id, f"resolved by {who}")
             else:
-                values = {"state": state, "acknowledged_at": rfc3339(utc_now())}
-                connection.execute(
-                    update(incidents).where(incidents.c.id == incident.id).values(values)
-                )
-                _note(connection, incident.id, state, f"acknowledged by {who}")
-        return self.get(incident.id)
+                done = _change(connection, incident.id, state, acknowledged_at=rfc3339(utc_now()))
+                if done:
+                    _note(connection, incident.id, state, f"acknowledged by {who}")
+        changed = self.get(incident.id)
+        if not done:
+            raise UsageError(f"incident {incident.id} was resolved at {changed.resolved_at}")
+        return changed
+
+
+def _take_in(connection: Connection, alert: Alert) -> str | None:
+    """Return opened, updated or resolved; None when the alert tells nothing new."""
+    mine = incidents.c.fingerprint == alert.fingerprint
+    same = select(incidents).where(mine & (incidents.c.starts_at == alert.starts_at))
+    unresolved = select(incidents).where(mine & (incidents.c.state != RESOLVED))
+    row = (
+        connection.execute(same).mappings().first()
+        or connection.execute(unresolved).mappings().first()
+    )
+    if row is None:
+        identifier = _open(connection, alert)
+        if alert.firing:
+            return "opened"
+        _end(connection, identifier, "resolved before the desk heard of it")
+        return "resolved"
+    if row["state"] == RESOLVED or alert.starts_at < row["starts_at"]:
+        return None
+    if not alert.firing:
+        _end(connection, row["id"], "resolved by Alertmanager")
+        return "resolved"
+    summary = alert.annotations.get("summary", row["summary"])
+    if alert.starts_at > row["starts_at"]:
+        _note(connection, row["id"], "updated", "fires anew; its end was not told")
+    elif summary == row["summary"]:
+        return None
+    _change(connection, row["id"], row["state"], starts_at=alert.starts_at, summary=summary)
+    if summary != row["summary"]:
+        _note(connection, row["id"], "updated", summary)
+    return "updated"
 
 
 def _open(connection: Connection, alert: Alert) -> str:
@@ -218,11 +227,11 @@ def _open(connection: Connection, alert: Alert) -> str:
         insert(incidents).values(
             id=identifier,
             fingerprint=alert.fingerprint,
-            alert=alert.name,
-            severity=alert.labels.get("severity", "none"),
+            alert=alert.name[:200],
+            severity=alert.labels.get("severity", "none")[:20],
             state=OPEN,
             summary=summary,
-            runbook=alert.annotations.get("runbook", ""),
+            runbook=alert.annotations.get("runbook", "")[:200],
             labels=json.dumps(dict(alert.labels), sort_keys=True),
             starts_at=alert.starts_at,
             opened_at=rfc3339(utc_now()),
@@ -232,10 +241,19 @@ def _open(connection: Connection, alert: Alert) -> str:
     return identifier
 
 
-def _end(connection: Connection, identifier: str, text: str) -> None:
-    values = {"state": RESOLVED, "resolved_at": rfc3339(utc_now())}
-    connection.execute(update(incidents).where(incidents.c.id == identifier).values(values))
-    _note(connection, identifier, RESOLVED, text)
+def _end(connection: Connection, identifier: str, text: str) -> bool:
+    """Resolve an incident; False when it was resolved already."""
+    done = _change(connection, identifier, RESOLVED, resolved_at=rfc3339(utc_now()))
+    if done:
+        _note(connection, identifier, RESOLVED, text)
+    return done
+
+
+def _change(connection: Connection, identifier: str, state: str, **values: str) -> bool:
+    """Change an incident that is not resolved; False when it is."""
+    mine = (incidents.c.id == identifier) & (incidents.c.state != RESOLVED)
+    changed = connection.execute(update(incidents).where(mine).values(state=state, **values))
+    return bool(changed.rowcount)
 
 
 def _note(connection: Connection, identifier: str, kind: str, text: str) -> None:

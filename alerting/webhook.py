@@ -3,6 +3,8 @@
 Source: Alertmanager's documentation, "Configuration / <webhook_config>", and its OpenAPI v2 file.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -33,13 +35,28 @@ def read_webhook(payload: Any) -> list[Alert]:
 def _from_webhook(raw: dict[str, Any]) -> Alert:
     if raw["status"] not in {"firing", "resolved"}:
         raise ValueError(f"status {raw['status']!r}; expected firing or resolved")
+    return _alert(raw, firing=raw["status"] == "firing")
+
+
+def _alert(raw: Mapping[str, Any], *, firing: bool) -> Alert:
+    fingerprint = raw["fingerprint"]
+    if not isinstance(fingerprint, str) or not re.fullmatch(r"[0-9a-f]{1,64}", fingerprint):
+        raise ValueError(f"fingerprint {fingerprint!r}; expected hexadecimal digits")
     return Alert(
-        fingerprint=str(raw["fingerprint"]),
-        labels=dict(raw["labels"]),
-        annotations=dict(raw.get("annotations") or {}),
+        fingerprint=fingerprint,
+        labels=_texts(raw["labels"]),
+        annotations=_texts(raw.get("annotations") or {}),
         starts_at=normal_moment(raw["startsAt"]),
-        firing=raw["status"] == "firing",
+        firing=firing,
     )
+
+
+def _texts(raw: Mapping[str, Any]) -> dict[str, str]:
+    texts = dict(raw)
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is {value!r}; expected text")
+    return texts
 
 
 class Alertmanager:
@@ -56,27 +73,30 @@ class Alertmanager:
 
     def firing(self) -> list[Labels]:
         """Return the labels of the alerts that fire, suppressed ones left out."""
-        return [raw["labels"] for raw in self._ask() if raw["status"]["state"] == "active"]
+        return [alert.labels for _, alert, suppressed in self._ask() if not suppressed]
 
     def alerts(self) -> list[tuple[Alert, bool]]:
         """Return all alerts for the desk, each with whether it is suppressed."""
         return [
-            (_from_api(raw), raw["status"]["state"] == "suppressed")
-            for raw in self._ask()
-            if not self._receivers or self._receivers & {r["name"] for r in raw["receivers"]}
+            (alert, suppressed)
+            for receivers, alert, suppressed in self._ask()
+            if not self._receivers or self._receivers & receivers
         ]
 
-    def _ask(self) -> list[dict[str, Any]]:
+    def _ask(self) -> list[tuple[set[str], Alert, bool]]:
+        """Return receivers, alert and whether it is suppressed, of each alert that fires."""
         try:
             response = requests.get(self._url, timeout=5)
             response.raise_for_status()
-            return list(response.json())
-        except (requests.RequestException, ValueError) as error:
+            return [
+                (
+                    {receiver["name"] for receiver in raw["receivers"]},
+                    _alert(raw, firing=True),
+                    raw["status"]["state"] == "suppressed",
+                )
+                for raw in response.json()
+            ]
+        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
             raise UnreachableError(
                 f"Alertmanager does not answer at {self._url}: {error}"
             ) from error
-
-
-def _from_api(raw: dict[str, Any]) -> Alert:
-    moment = normal_moment(raw["startsAt"])
-    return Alert(raw["fingerprint"], raw["labels"], raw["annotations"], moment, firing=True)

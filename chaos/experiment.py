@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.hold import RELEASE_VARIABLE
-from chaos.lease import LEASE_VARIABLE, RUNNER_VARIABLE, Lease, open_leases
+from chaos.lease import LEASE_VARIABLE, RUNNER_VARIABLE, Lease, give_back, open_leases
 from storewatch.core.errors import ChaosError
 
 _UNDO_WITHIN_S = 150.0
@@ -36,11 +36,16 @@ class Experiment:
             raise ChaosError(f"the fault was not injected: {self._last_words()}")
         return found
 
+    def holding(self) -> bool:
+        """Tell whether the fault is held still."""
+        return self._process.poll() is None and self._injected() is not None
+
     def release(self) -> dict[str, Any]:
         """End the hold, let the rollbacks undo the fault and return Chaos Toolkit's journal.
 
         Raises:
-            ChaosError: a rollback failed or the journal is missing; the watchdog goes on trying.
+            ChaosError: a rollback failed or the journal is missing; the line says whether the fault
+                is still there, in which case the watchdog goes on trying.
         """
         (self.folder / "release").touch()
         try:
@@ -53,17 +58,25 @@ class Experiment:
             ) from error
         failed = [run for run in journal.get("rollbacks", []) if run["status"] != "succeeded"]
         if failed or not journal.get("rollbacks"):
-            raise ChaosError(f"the fault was not undone: {self._last_words()}")
+            self.abandon()
+            raise ChaosError(f"undone, but not by its own rollback: {self._last_words()}")
         return journal
 
     def abandon(self) -> None:
-        """End the experiment's process; the watchdog undoes what it left."""
+        """End the experiment's process and undo what it left.
+
+        Raises:
+            ChaosError: the fault is still there; the watchdog goes on trying.
+        """
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        for lease in open_leases(self._process.pid):
+            give_back(lease)
 
     def _injected(self) -> Lease | None:
-        return next((lease for lease in open_leases() if lease.injected_unix_s), None)
+        held = open_leases(self._process.pid)
+        return next((lease for lease in held if lease.injected_unix_s), None)
 
     def _await(self, look: Callable[[], Lease | None], within_s: float) -> Lease | None:
         deadline = time.monotonic() + within_s

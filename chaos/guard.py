@@ -19,7 +19,10 @@ def refusal(settings: ChaosSettings, firing: Sequence[Labels]) -> str | None:
             f"chaos.environment {settings.environment!r} is not in chaos.allowed_environments"
             f" ({allowed}); name it there if faults may be injected"
         )
-    names = sorted({labels["alertname"] for labels in firing} - set(settings.tolerated_alerts))
+    names = sorted(
+        {labels.get("alertname", "an alert without a name") for labels in firing}
+        - set(settings.tolerated_alerts)
+    )
     if names:
         return f"firing before the fault: {', '.join(names)}; a fault needs a healthy shop"
     return None

@@ -1,7 +1,7 @@
 """A lease on a fault: what was done and how it is undone, on disk before it is done.
 
-Whoever injects holds the lease. When its runner is gone or its time is over, the watchdog (a
-process of its own) undoes the fault; what even that missed is swept at the next start.
+Whoever injects holds the lease. When the holder or its runner is gone, or its time is over, the
+watchdog (a process of its own) undoes the fault; what even that missed is swept at the next start.
 """
 
 import fcntl
@@ -28,20 +28,24 @@ LEASE_VARIABLE = "STOREWATCH_CHAOS_LEASE_S"
 _COMMAND_TIMEOUT_S = 90.0
 _GONE_WITHIN_S = 30.0
 
+Commands = tuple[tuple[str, ...], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """One fault under lease.
 
     `undo` are commands that take it back and may run twice; `gone` are commands that end with
-    status 0 once it is seen to be gone. `runner` is the pid and create time of who must live.
+    status 0 once it is seen to be gone. `holder` is who injects and will undo, `runner` who wants
+    the fault: pid and create time, both must live.
     """
 
     id: str
     fault: str
     expires_unix_s: float
-    undo: tuple[tuple[str, ...], ...]
-    gone: tuple[tuple[str, ...], ...]
+    undo: Commands
+    gone: Commands
+    holder: tuple[int, float]
     runner: tuple[int, float]
     injected_unix_s: float | None = None
 
@@ -54,15 +58,11 @@ class Lease:
         folder().mkdir(parents=True, exist_ok=True)
         write_atomic(self.path(), (json.dumps(asdict(self), indent=2) + "\n").encode(), mode=0o600)
 
-    def injected(self) -> "Lease":
-        """Write down that the fault is in, and when, and return the lease."""
-        lease = replace(self, injected_unix_s=time.time())
-        lease.write()
-        return lease
-
     def over(self) -> bool:
-        """Tell whether its time is over or its runner is gone."""
-        return time.time() > self.expires_unix_s or not alive(*self.runner)
+        """Tell whether its time is over, or holder or runner are gone."""
+        return (
+            time.time() > self.expires_unix_s or not alive(*self.holder) or not alive(*self.runner)
+        )
 
 
 def folder() -> Path:
@@ -78,32 +78,58 @@ def folder() -> Path:
 
 
 def alive(pid: int, created_unix_s: float) -> bool:
-    """Tell whether the process of that pid is the one created then (pids are used again)."""
+    """Tell whether the process of that pid is the one created then (pids are used again).
+
+    One that has ended and was not waited for yet (a zombie) is not alive.
+    """
     try:
-        return abs(psutil.Process(pid).create_time() - created_unix_s) < 1.0
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - created_unix_s) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
-def take(fault: str, undo: tuple[tuple[str, ...], ...], gone: tuple[tuple[str, ...], ...]) -> Lease:
-    """Write the intent to inject and start the watchdog; inject only after this returned."""
-    runner = psutil.Process(int(os.environ.get(RUNNER_VARIABLE) or os.getpid()))
+@contextmanager
+def injecting(fault: str, undo: Commands, gone: Commands) -> Iterator[None]:
+    """Inject inside the block: the lease is on disk before, and nobody undoes meanwhile.
+
+    An undo that comes between waits for the injection, or for the end of who was injecting.
+
+    Raises:
+        ChaosError: the lease was over before anything was injected.
+    """
+    lease = _take(fault, undo, gone)
+    with _locked(lease):
+        if not lease.path().exists():
+            raise ChaosError(f"not injected: {fault}: the lease was over before it began")
+        moment = time.time()
+        yield
+        replace(lease, injected_unix_s=moment).write()
+
+
+def _take(fault: str, undo: Commands, gone: Commands) -> Lease:
+    """Write the intent to inject and start the watchdog."""
+    holder = psutil.Process()
+    runner = psutil.Process(int(os.environ.get(RUNNER_VARIABLE) or holder.pid))
     lease = Lease(
         id=new_id(),
         fault=fault,
         expires_unix_s=time.time() + float(os.environ.get(LEASE_VARIABLE) or 180),
         undo=undo,
         gone=gone,
+        holder=(holder.pid, holder.create_time()),
         runner=(runner.pid, runner.create_time()),
     )
     lease.write()
-    subprocess.Popen(
-        [sys.executable, "-m", "chaos.watchdog", str(lease.path())],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with (folder() / "watchdog.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "chaos.watchdog", str(lease.path())],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     return lease
 
 
@@ -117,7 +143,7 @@ def read(path: Path) -> Lease | None:
         raw = json.loads(path.read_text())
         raw["undo"] = tuple(tuple(words) for words in raw["undo"])
         raw["gone"] = tuple(tuple(words) for words in raw["gone"])
-        raw["runner"] = tuple(raw["runner"])
+        raw["holder"], raw["runner"] = tuple(raw["holder"]), tuple(raw["runner"])
         return Lease(**raw)
     except FileNotFoundError:
         return None
@@ -127,10 +153,10 @@ def read(path: Path) -> Lease | None:
         ) from error
 
 
-def open_leases() -> list[Lease]:
-    """Return the leases not yet given back, oldest first."""
+def open_leases(holder: int | None = None) -> list[Lease]:
+    """Return the leases not yet given back, oldest first; with a pid, those that it holds."""
     found = [read(path) for path in sorted(folder().glob("*.json"))]
-    return [lease for lease in found if lease is not None]
+    return [lease for lease in found if lease and holder in (None, lease.holder[0])]
 
 
 def give_back(lease: Lease) -> bool:
@@ -141,15 +167,18 @@ def give_back(lease: Lease) -> bool:
     """
     with _locked(lease):
         if not lease.path().exists():
+            _lock_file(lease).unlink(missing_ok=True)
             return False
-        for words in lease.undo:
-            _run(words)
+        failed = [words for words in lease.undo if _run(words) != 0]
+        if failed and not lease.gone:
+            raise ChaosError(f"{lease.fault} is not undone: {' '.join(failed[0])} failed")
         deadline = time.monotonic() + _GONE_WITHIN_S
         while failed := [words for words in lease.gone if _run(words) != 0]:
             if time.monotonic() > deadline:
                 raise ChaosError(f"{lease.fault} is not undone: {' '.join(failed[0])} still fails")
             time.sleep(0.5)
         lease.path().unlink()
+        _lock_file(lease).unlink(missing_ok=True)
     return True
 
 
@@ -160,10 +189,14 @@ def sweep() -> list[str]:
 
 @contextmanager
 def _locked(lease: Lease) -> Iterator[None]:
-    """One undo at a time: rollback, watchdog and sweep may meet."""
-    with (folder() / f"{lease.id}.lock").open("w") as file:
+    """One at a time: injection, rollback, watchdog and sweep may meet. Ends with its process."""
+    with _lock_file(lease).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _lock_file(lease: Lease) -> Path:
+    return folder() / f"{lease.id}.lock"
 
 
 def _run(words: tuple[str, ...]) -> int:

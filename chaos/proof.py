@@ -79,9 +79,9 @@ def prove(
 ) -> Evidence:
     """Run one proof and return its evidence.
 
-    INVALID when the shop was not healthy before the fault; FAIL when the alert did not come, the
-    runbook failed, the shop did not recover, the fault could not be undone or an order is not
-    accounted for.
+    INVALID when the shop was not healthy before the fault, the fault ended by itself or no order
+    was placed; FAIL when the alert did not come, the runbook failed, the shop did not recover, the
+    fault could not be undone or an order is not accounted for.
     """
     draft = parts.store.open("proof", name)
     course = _Course(say)
@@ -93,7 +93,7 @@ def prove(
     try:
         for fault in lease.sweep():
             course.mark(f"an earlier run left a fault behind, undone: {fault}")
-        if reason := _await_quiet(settings, parts, course):
+        if reason := refusal(settings, ()) or _await_quiet(proof, settings, parts, course):
             course.fail(Verdict.INVALID, f"not begun: {reason}")
         else:
             load = parts.start_load(_folder(draft, "load"))
@@ -129,11 +129,13 @@ def _turn(
         assert injected_s is not None
         course.mark("fault injected", injected_s)
         _detect_and_repair(proof, settings, parts, draft, course, injected_s)
+        if not running.holding():
+            course.fail(Verdict.INVALID, "the fault ended by itself, before the proof was over")
     except BaseException:
         _release(running, course)
         raise
     _release(running, course)
-    if reason := _await_quiet(settings, parts, course):
+    if reason := _await_quiet(proof, settings, parts, course):
         course.fail(Verdict.FAIL, f"not healthy again after the undo: {reason}")
 
 
@@ -153,14 +155,14 @@ def _detect_and_repair(
     course: _Course,
     injected_s: float,
 ) -> None:
-    delivery = _await_delivery(parts, proof, injected_s, settings.detect_within, _delivered)
-    if delivery is None:
+    """Measure how long it takes to be told, then to be well again by the runbook's means."""
+    if opened := _await_opened(parts, proof, injected_s, settings.detect_within):
+        course.detected_s = opened.opened_unix_s - injected_s
+        text = f"{opened.labels['alertname']} delivered to the desk"
+        course.mark(f"{text} after {course.detected_s:.1f} s", opened.opened_unix_s)
+    else:
         wanted = " ".join(f"{key}={value}" for key, value in proof.alert.items())
         course.fail(Verdict.FAIL, f"no alert {wanted} within {settings.detect_within:g} s")
-    else:
-        course.detected_s = delivery.opened_unix_s - injected_s
-        text = f"{delivery.labels['alertname']} delivered to the desk"
-        course.mark(f"{text} after {course.detected_s:.1f} s", delivery.opened_unix_s)
     course.mark(f"runbook {proof.runbook} started")
     if not parts.repair(_folder(draft, "runbook")):
         course.fail(Verdict.FAIL, f"the runbook {proof.runbook} failed; see runbook/steps.json")
@@ -171,40 +173,39 @@ def _detect_and_repair(
         return
     succeeded_s = time.time()
     course.mark("journeys succeed again", succeeded_s)
-    resolved = _await_delivery(
-        parts,
-        proof,
-        injected_s,
-        settings.recover_within,
-        _resolved,
-    )
-    if resolved is None or resolved.resolved_unix_s is None:
+    resolved_s = _await_resolved(parts, proof, injected_s, settings.recover_within)
+    if opened and resolved_s is None:
         course.fail(Verdict.FAIL, f"the alert did not resolve in {settings.recover_within:g} s")
+    if resolved_s is None:
         return
-    course.mark("alert resolved at the desk", resolved.resolved_unix_s)
-    course.recovered_s = max(succeeded_s, resolved.resolved_unix_s) - injected_s
+    course.mark("alert resolved at the desk", resolved_s)
+    course.recovered_s = max(succeeded_s, resolved_s) - injected_s
 
 
-def _delivered(_found: Delivery) -> bool:
-    return True
-
-
-def _resolved(found: Delivery) -> bool:
-    return found.resolved_unix_s is not None
-
-
-def _await_delivery(
-    parts: ProofParts,
-    proof: ProofSettings,
-    since_s: float,
-    within_s: float,
-    wanted: Callable[[Delivery], bool],
+def _await_opened(
+    parts: ProofParts, proof: ProofSettings, since_s: float, within_s: float
 ) -> Delivery | None:
+    """Wait for the first incident of the alert since a moment."""
     deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        found = parts.desk.deliveries(proof.alert, since_s)
-        if found and wanted(found[-1]):
-            return found[0] if found[0].resolved_unix_s is None else found[-1]
+    while not (found := parts.desk.deliveries(proof.alert, since_s)):
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(_LOOK_EVERY_S)
+    return found[0]
+
+
+def _await_resolved(
+    parts: ProofParts, proof: ProofSettings, since_s: float, within_s: float
+) -> float | None:
+    """Wait until every incident of the alert since a moment is over; return when the last was."""
+    deadline = time.monotonic() + within_s
+    while found := parts.desk.deliveries(proof.alert, since_s):
+        ends = [delivery.resolved_unix_s for delivery in found]
+        over = [end for end in ends if end is not None]
+        if len(over) == len(ends):
+            return max(over)
+        if time.monotonic() > deadline:
+            return None
         time.sleep(_LOOK_EVERY_S)
     return None
 
@@ -224,15 +225,28 @@ def _await_success(check: Check, within_s: float) -> str:
     return ""
 
 
-def _await_quiet(settings: ChaosSettings, parts: ProofParts, course: _Course) -> str | None:
-    """Wait until nothing fires; return what still does when the time is over."""
+def _await_quiet(
+    proof: ProofSettings, settings: ChaosSettings, parts: ProofParts, course: _Course
+) -> str | None:
+    """Wait until nothing fires and the desk has no such incident; return what still is there."""
     deadline = time.monotonic() + settings.quiet_within
-    reason = refusal(settings, parts.alerts.firing())
-    if reason:
-        course.mark(f"waiting for quiet: {reason}")
-    while (reason := refusal(settings, parts.alerts.firing())) and time.monotonic() < deadline:
+    told = False
+    while reason := _unquiet(proof, settings, parts):
+        if time.monotonic() > deadline:
+            return reason
+        if not told:
+            course.mark(f"waiting for quiet: {reason}")
+        told = True
         time.sleep(_LOOK_EVERY_S)
-    return reason
+    return None
+
+
+def _unquiet(proof: ProofSettings, settings: ChaosSettings, parts: ProofParts) -> str | None:
+    if reason := refusal(settings, parts.alerts.firing()):
+        return reason
+    # An incident that is open still would swallow the delivery that is to be timed.
+    held = [d for d in parts.desk.deliveries(proof.alert, 0) if d.resolved_unix_s is None]
+    return f"the desk has an unresolved incident {held[0].incident}" if held else None
 
 
 def _folder(draft: EvidenceDraft, name: str) -> Path:
@@ -242,7 +256,6 @@ def _folder(draft: EvidenceDraft, name: str) -> Path:
 
 
 def _finish(draft: EvidenceDraft, settings: ChaosSettings, course: _Course) -> Evidence:
-    (draft.folder / "timeline.json").write_text(json.dumps(course.events, indent=1) + "\n")
     targets = settings.targets
     found = [
         Measurement(name, value, "s", targets.get(name))
@@ -252,10 +265,13 @@ def _finish(draft: EvidenceDraft, settings: ChaosSettings, course: _Course) -> E
         )
     ]
     loaded = course.load.measurements if course.load else ()
+    if any(m.name == names.ORDERS_ACKNOWLEDGED and not m.value for m in loaded):
+        course.fail(Verdict.INVALID, "no order was acknowledged under load: none could be lost")
     for measurement in loaded:
         target = targets.get(measurement.name)
         found.append(Measurement(measurement.name, measurement.value, measurement.unit, target))
     missing = set(targets) - {measurement.name for measurement in found}
     found += [Measurement(name, None, "", targets[name]) for name in sorted(missing)]
     notes = [*course.notes, *(course.load.notes if course.load else ())]
+    (draft.folder / "timeline.json").write_text(json.dumps(course.events, indent=1) + "\n")
     return draft.finish(found, notes, course.overrides)

@@ -1,6 +1,7 @@
 """The desk and the console: Alertmanager's webhook, and the pages people look at."""
 
 import hmac
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,13 @@ class Console:
         sent = request.headers.get("authorization", "")
         if not hmac.compare_digest(sent.encode(), f"Bearer {self._token}".encode()):
             return JSONResponse({"error": "a bearer token is needed"}, 401)
-        if int(request.headers.get("content-length") or 0) > _BODY_LIMIT_BYTES:
-            return JSONResponse({"error": "more than 4 MiB"}, 413)
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _BODY_LIMIT_BYTES:
+                return JSONResponse({"error": "more than 4 MiB"}, 413)
         try:
-            alerts = read_webhook(await request.json())
+            alerts = read_webhook(json.loads(body))
             counts = await run_in_threadpool(self._book.receive, alerts)
         except (AlertError, ValueError) as error:
             return JSONResponse({"error": str(error)}, 400)
@@ -128,9 +132,10 @@ class Console:
         """A file that an evidence record lists; nothing else is served."""
         evidence = self._evidence.get(request.path_params["id"])
         path = request.path_params["path"]
-        if path not in {artefact.path for artefact in evidence.artefacts}:
+        file = self._evidence.folder(evidence) / path
+        if path not in {artefact.path for artefact in evidence.artefacts} or not file.is_file():
             raise UsageError(f"evidence {evidence.id} has no artefact {path!r}")
-        return FileResponse(self._evidence.folder(evidence) / path)
+        return FileResponse(file)
 
     def runbooks(self, _request: Request) -> Response:
         """All pages."""

@@ -5,6 +5,7 @@ Source: the fence annotation follows Runme: ```sh {"name":"promote-standby","sec
 
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from storewatch.core.errors import RunbookError, UsageError
 
 SECTIONS = ("meaning", "impact", "diagnosis", "mitigation", "verify", "escalate")
 SHIPPED = Path(__file__).parent / "pages"
+_FRONT_MATTER = re.compile(r"---\n(.*?)^---\n(.*)", re.DOTALL | re.MULTILINE)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+# Words that mean something to a shell; without one they would be handed over as arguments.
+_SHELL_WORDS = {"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ def read_page(path: Path) -> Page:
         text = path.read_text()
     except OSError as error:
         raise RunbookError(f"{path.name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RunbookError(f"{path.name}: not UTF-8 text") from error
     front, body = _front_matter(path, text)
     tokens = MarkdownIt().parse(body)
     headings = [
@@ -96,7 +103,7 @@ def read_page(path: Path) -> Page:
             title=next((content for tag, content in headings if tag == "h1"), path.stem),
             text=body,
             sections=tuple(content.lower() for tag, content in headings if tag == "h2"),
-            parameters=tuple(_parameters(front.get("parameters") or {})),
+            parameters=tuple(_parameters(path, front.get("parameters") or {})),
             steps=tuple(_step(path, token.info, token.content) for token in fences),
         )
     except (KeyError, TypeError) as error:
@@ -104,20 +111,40 @@ def read_page(path: Path) -> Page:
 
 
 def _front_matter(path: Path, text: str) -> tuple[dict[str, Any], str]:
-    parts = text.split("---\n", 2)
-    if len(parts) != 3 or parts[0]:
+    match = _FRONT_MATTER.fullmatch(text)
+    if match is None:
         raise RunbookError(f"{path.name}: starts with no front matter between two lines of ---")
-    front = yaml.safe_load(parts[1])
+    try:
+        front = yaml.safe_load(match[1])
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise RunbookError(f"{path.name}: the front matter is no YAML: {reason}") from error
     if not isinstance(front, dict):
         raise RunbookError(f"{path.name}: the front matter is no mapping; write alert: NAME")
-    return front, parts[2]
+    return front, match[2]
 
 
-def _parameters(raw: dict[str, Any]) -> list[Parameter]:
-    return [
-        Parameter(name, str(form["pattern"]), form.get("default"), form.get("default_from"))
-        for name, form in raw.items()
-    ]
+def _parameters(path: Path, raw: Any) -> list[Parameter]:
+    if not isinstance(raw, dict) or not all(isinstance(form, dict) for form in raw.values()):
+        raise RunbookError(
+            f"{path.name}: parameters: write a mapping such as instance: {{pattern: 'app-[12]'}}"
+        )
+    found = []
+    for name, form in raw.items():
+        default, command = (
+            None if form.get(key) is None else str(form[key]) for key in ("default", "default_from")
+        )
+        parameter = Parameter(str(name), str(form["pattern"]), default, command)
+        try:
+            re.compile(parameter.pattern)
+            if default is not None:
+                parameter.check(None)
+        except (re.error, UsageError) as error:
+            raise RunbookError(f"{path.name}: parameter {name}: {error}") from error
+        if command is not None:
+            _refuse_shell(path, str(name), command)
+        found.append(parameter)
+    return found
 
 
 def _step(path: Path, info: str, content: str) -> Step:
@@ -131,7 +158,24 @@ def _step(path: Path, info: str, content: str) -> Step:
     if section not in SECTIONS:
         raise RunbookError(f"{path.name}: step {name}: section {section!r}; use one of {SECTIONS}")
     lines = (line.strip() for line in content.replace("\\\n", " ").splitlines())
-    return Step(name, section, tuple(line for line in lines if line and not line.startswith("#")))
+    commands = tuple(line for line in lines if line and not line.startswith("#"))
+    if not commands:
+        raise RunbookError(f"{path.name}: step {name} has no command")
+    for command in commands:
+        _refuse_shell(path, name, command)
+    return Step(name, section, commands)
+
+
+def _refuse_shell(path: Path, step: str, command: str) -> None:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise RunbookError(f"{path.name}: step {step}: {command!r}: {error}") from error
+    if shell := _SHELL_WORDS.intersection(words):
+        raise RunbookError(
+            f"{path.name}: step {step}: {command!r}: {min(shell)} needs a shell and there is none;"
+            " write one command a line"
+        )
 
 
 class Library:
@@ -151,6 +195,6 @@ class Library:
             UsageError: there is none.
         """
         for folder in self._folders:
-            if name.isidentifier() and (path := folder / f"{name}.md").exists():
+            if _NAME.fullmatch(name) and (path := folder / f"{name}.md").exists():
                 return read_page(path)
         raise UsageError(f"no runbook page {name!r}; `storewatch runbook list` names them")

@@ -1,12 +1,17 @@
 """Run the steps of a page: argv without a shell, output kept, the first failure ends the run."""
 
+import contextlib
+import os
 import re
 import shlex
+import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import IO
 
 from runbooks.page import Page, Parameter, Step
 from storewatch.core.clock import rfc3339, utc_now
@@ -14,7 +19,7 @@ from storewatch.core.commands import resolve
 from storewatch.core.errors import UsageError
 
 _PLACEHOLDER = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
-_OUTPUT_LIMIT = 20_000
+_OUTPUT_LIMIT_BYTES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +99,22 @@ def run_page(
         say: told each command before it runs and how it ended.
 
     Raises:
-        UsageError: a parameter is unknown, missing or malformed.
+        UsageError: a parameter is unknown, missing or malformed; then nothing was run.
     """
     known = {parameter.name for parameter in page.parameters}
     if unknown := sorted(set(parameters) - known):
         names = ", ".join(sorted(known)) or "none"
         raise UsageError(f"{page.alert} has no parameter {unknown[0]!r}; it has: {names}")
+    lines = list(_commands(page, sections))
+    used = {match[1] for _, line in lines for match in _PLACEHOLDER.finditer(line)}
     values = {
-        p.name: p.check(parameters.get(p.name) or _asked(p, environment, timeout_s))
-        for p in page.parameters
+        parameter.name: _value(parameter, parameters, environment, timeout_s)
+        for parameter in page.parameters
+        if parameter.name in used.union(parameters)
     }
+    commands = [(step, argv(line, values)) for step, line in lines]
     results: list[CommandResult] = []
-    for step, command in _commands(page, sections):
-        words = argv(command, values)
+    for step, words in commands:
         say(f"{step.name}: {shlex.join(words)}")
         result = _run(step, words, environment, timeout_s)
         results.append(result)
@@ -116,13 +124,25 @@ def run_page(
     return RunResult(page.alert, tuple(results))
 
 
-def _asked(parameter: Parameter, environment: Mapping[str, str], timeout_s: float) -> str | None:
-    """Return what the parameter's command prints, None when it has none or it fails."""
-    if parameter.default_from is None:
-        return None
+def _value(
+    parameter: Parameter,
+    given: Mapping[str, str],
+    environment: Mapping[str, str],
+    timeout_s: float,
+) -> str:
+    """Return the given value, else what the parameter's command prints, else the default."""
+    if parameter.name in given or parameter.default_from is None:
+        return parameter.check(given.get(parameter.name))
     step = Step(parameter.name, "diagnosis", (parameter.default_from,))
     result = _run(step, shlex.split(parameter.default_from), environment, timeout_s)
-    return result.output.strip() if result.ok else None
+    if result.ok:
+        return parameter.check(result.output.strip())
+    if parameter.default is not None:
+        return parameter.check(None)
+    raise UsageError(
+        f"parameter {parameter.name} is missing, it looks like {parameter.pattern};"
+        f" {result.command} does not know it: {_outcome(result)}"
+    )
 
 
 def _commands(page: Page, sections: tuple[str, ...]) -> Iterator[tuple[Step, str]]:
@@ -136,25 +156,39 @@ def _run(
     step: Step, words: list[str], environment: Mapping[str, str], timeout_s: float
 ) -> CommandResult:
     started_at, started = utc_now(), time.monotonic()
-    status: int | None
-    try:
-        done = subprocess.run(
-            resolve(words),
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_s,
-            check=False,
-        )
-        status, output = done.returncode, done.stdout
-    except subprocess.TimeoutExpired as expired:
-        status, output = None, expired.output or b""
-    except OSError as error:
-        status, output = 127, f"{words[0]}: {error.strerror}".encode()
-    text = output.decode(errors="replace")[-_OUTPUT_LIMIT:]
+    with tempfile.TemporaryFile() as output:  # not a pipe: a daemon left behind would keep it open
+        try:
+            status = _wait(words, environment, timeout_s, output)
+        except (OSError, ValueError) as error:
+            status = 127
+            output.write(f"{words[0]}: {getattr(error, 'strerror', None) or error}".encode())
+        output.seek(max(0, output.seek(0, os.SEEK_END) - _OUTPUT_LIMIT_BYTES))
+        text = output.read().decode(errors="replace")
     duration_s = round(time.monotonic() - started, 3)
     return CommandResult(step.name, shlex.join(words), started_at, duration_s, status, text)
+
+
+def _wait(
+    words: list[str], environment: Mapping[str, str], timeout_s: float, output: IO[bytes]
+) -> int | None:
+    """Return a command's status; None when its time ran out and it was ended with its children."""
+    process = subprocess.Popen(
+        resolve(words),
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(timeout_s)
+    except BaseException as error:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            return None
+        raise
 
 
 def _outcome(result: CommandResult) -> str:

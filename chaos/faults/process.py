@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import psutil
 
-from chaos.lease import alive, take
+from chaos.lease import alive, injecting
 from storewatch.core.commands import resolve
 from storewatch.core.errors import ChaosError
 
@@ -29,9 +29,8 @@ def kill(process: str | Sequence[str], undo: Commands, gone: Commands) -> str:
     """
     name = chosen(process)
     victim = find(name)
-    lease = take(f"{name} killed", _named(undo, name), _named(gone, name))
-    victim.send_signal(signal.SIGKILL)
-    lease.injected()
+    with injecting(f"{name} killed", _named(undo, name), _named(gone, name)):
+        victim.send_signal(signal.SIGKILL)
     return name
 
 
@@ -45,11 +44,9 @@ def freeze(process: str | Sequence[str]) -> str:
     victim = find(name)
     identity = (str(victim.pid), repr(victim.create_time()))
     module = ("python", "-m", "chaos.faults.process")
-    lease = take(
-        f"{name} frozen", ((*module, "continue", *identity),), ((*module, "runs", *identity),)
-    )
-    victim.send_signal(signal.SIGSTOP)
-    lease.injected()
+    undo, gone = (*module, "continue", *identity), (*module, "runs", *identity)
+    with injecting(f"{name} frozen", (undo,), (gone,)):
+        victim.send_signal(signal.SIGSTOP)
     return name
 
 

@@ -5,7 +5,7 @@ import sys
 
 import requests
 
-from chaos.lease import take
+from chaos.lease import injecting
 from storewatch.core.errors import ChaosError
 
 _TIMEOUT_S = 10.0
@@ -21,13 +21,10 @@ def turn(url: str, mode: str, token_variable: str, normal: str = "ok") -> str:
         normal: the mode that is no fault.
     """
     module = ("python", "-m", "chaos.faults.switch")
-    lease = take(
-        f"{url} switched to {mode}",
-        ((*module, "put", url, normal, token_variable),),
-        ((*module, "is", url, normal, token_variable),),
-    )
-    put(url, mode, token_variable)
-    lease.injected()
+    undo = (*module, "put", url, normal, token_variable)
+    gone = (*module, "is", url, normal, token_variable)
+    with injecting(f"{url} switched to {mode}", (undo,), (gone,)):
+        put(url, mode, token_variable)
     return mode
 
 
