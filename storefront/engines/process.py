@@ -4,6 +4,7 @@ import ctypes
 import os
 import pwd
 import shutil
+import tempfile
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,14 +109,18 @@ def usable(program: Path, cache: Path, account: Account | None) -> Path:
     """
     if reachable(program, account):
         return program
-    size = program.stat().st_size if program.is_file() else 0
-    destination = cache / f"{program.name}-{size}" if size else cache / program.name
+    destination = cache / f"{program.name}-{program.stat().st_mtime_ns}"
     if not destination.exists():
-        partial = cache / f".{destination.name}.{os.getpid()}"
         make_folder(cache, None)
-        copy = shutil.copytree if program.is_dir() else shutil.copy2
-        copy(program, partial)
-        partial.rename(destination)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".copy-") as scratch:
+            partial = Path(scratch) / program.name
+            copy = shutil.copytree if program.is_dir() else shutil.copy2
+            copy(program, partial)
+            try:
+                partial.rename(destination)
+            except OSError:
+                if not destination.exists():  # else another process was first; its copy is as good
+                    raise
     return destination
 
 
