@@ -1,0 +1,374 @@
+"""The whole proof loop: a real experiment, and parts that behave as each test wants."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from chaos_site import SwitchedPart, write_experiment
+
+from chaos import experiment, proof
+from chaos.lease import Lease, open_leases
+from chaos.proof import ProofParts, prove
+from chaos.settings import ChaosSettings, ProofSettings
+from storewatch.core.errors import LoadError, UnreachableError
+from storewatch.core.evidence import Evidence, Measurement
+from storewatch.core.parts import Delivery, Labels, LoadResult
+from storewatch.core.targets import Target, Verdict
+from storewatch.store.evidence import EvidenceStore
+
+ALERT = {"alertname": "PartHangs", "severity": "page"}
+ORDERS = {
+    "orders_acknowledged": 40,
+    "orders_lost": 0,
+    "orders_duplicated": 0,
+    "double_charges": 0,
+    "oversold_units": 0,
+}
+
+
+@dataclass
+class World:
+    """Desk, alerts, load, runbook and journey of a part that may hang."""
+
+    part: SwitchedPart
+    alert_comes: bool = True
+    alert_ends: bool = True
+    runbook_works: bool = True
+    heals: bool = True
+    firing_before: list[str] = field(default_factory=list)
+    orders: dict[str, float] = field(default_factory=lambda: dict(ORDERS))
+    repaired: bool = False
+    repaired_while: str = ""
+    loads: list[str] = field(default_factory=list)
+    opened: float | None = None
+    resolved: float | None = None
+    stale: bool = False
+
+    def deliveries(self, labels: Labels, since_unix_s: float) -> Sequence[Delivery]:
+        assert labels == {"alertname": "PartHangs"}
+        found = [Delivery("0OLD", ALERT, 1.0, None)] if self.stale else []
+        if self.alert_comes and self.part.mode == "hang" and self.opened is None:
+            self.opened = time.time()
+        if self.opened and self.repaired and self.alert_ends and self.resolved is None:
+            self.resolved = time.time()
+        if self.opened:
+            found.append(Delivery("0NEW", ALERT, self.opened, self.resolved))
+        return [one for one in found if one.opened_unix_s >= since_unix_s]
+
+    def firing(self) -> Sequence[Labels]:
+        return [{"alertname": name} for name in ("Watchdog", *self.firing_before)]
+
+    def check(self) -> str:
+        hurt = self.part.mode == "hang" and not (self.repaired and self.heals)
+        return "place_order: the payment hangs" if hurt else ""
+
+    def repair(self, folder: Path) -> bool:
+        self.repaired_while = self.part.mode
+        (folder / "steps.json").write_text("[]")
+        self.repaired = self.runbook_works
+        return self.runbook_works
+
+    def start_load(self, folder: Path) -> "World":
+        (folder / "plan.json").write_text("{}")
+        self.loads.append("started")
+        return self
+
+    def stop(self) -> LoadResult:
+        self.loads.append("stopped")
+        measured = (Measurement(n, v, "orders") for n, v in self.orders.items())
+        return LoadResult(tuple(measured), ("a note of the load",), {})
+
+    def kill(self) -> None:
+        self.loads.append("killed")
+
+
+@pytest.fixture
+def world(part: SwitchedPart) -> World:
+    return World(part)
+
+
+Run = Callable[..., Evidence]
+
+
+@pytest.fixture
+def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Prove it, with short patience."""
+
+    def once(**changes: Any) -> Evidence:
+        file = write_experiment(tmp_path / "hangs.json", world.part, changes.pop("longest_s", 60))
+        runbook = tmp_path / "PartHangs.md"
+        runbook.write_text("how to repair it")
+        written = {
+            "environment": "test",
+            "allowed_environments": ["test"],
+            "detect_within": "400ms",
+            "recover_within": "1s",
+            "quiet_within": "300ms",
+            "lease": "60s",
+            **changes,
+        }
+        parts = ProofParts(
+            store=EvidenceStore(tmp_path),
+            start_load=world.start_load,
+            desk=world,
+            alerts=world,
+            repair=world.repair,
+            check=world.check,
+            environment=os.environ,
+            fingerprints={"runbook": runbook, "experiment": file},
+        )
+        wanted = ProofSettings(
+            experiment=file,
+            alert={"alertname": "PartHangs"},
+            runbook="PartHangs",
+            journey="checkout",
+        )
+        settings = ChaosSettings.model_validate(written)
+        return prove("part-hangs", wanted, settings, parts, lambda _line: None)
+
+    return once
+
+
+def events(tmp_path: Path, evidence: Evidence) -> list[str]:
+    path = EvidenceStore(tmp_path).folder(evidence) / "timeline.json"
+    return [event["what"] for event in json.loads(path.read_text())]
+
+
+def assert_undone(world: World) -> None:
+    assert world.part.mode == "ok"
+    assert open_leases() == []
+
+
+def test_a_fault_that_is_seen_and_repaired_under_load_passes(
+    world: World, run: Run, tmp_path: Path
+) -> None:
+    evidence = run()
+    assert evidence.verdict is Verdict.PASS, evidence.notes
+    assert (evidence.kind, evidence.subject) == ("proof", "part-hangs")
+    assert {m.name for m in evidence.measurements} == {
+        "time_to_detect_s",
+        "time_to_recover_s",
+        *ORDERS,
+    }
+    detected, recovered = (evidence.value(f"time_to_{n}_s") for n in ("detect", "recover"))
+    assert detected is not None
+    assert recovered is not None
+    assert 0 <= detected <= recovered < 20
+    assert {m.name: str(m.target) for m in evidence.measurements if m.target} == {
+        "time_to_detect_s": "<= 30",
+        "time_to_recover_s": "<= 90",
+        "orders_lost": "= 0",
+        "orders_duplicated": "= 0",
+        "double_charges": "= 0",
+        "oversold_units": "= 0",
+    }
+    assert world.loads == ["started", "stopped"]
+    assert world.repaired_while == "hang"  # the runbook gets no help from the injector
+    assert world.part.history == ["hang", "ok"]
+    assert_undone(world)
+    files = {artefact.path for artefact in evidence.artefacts}
+    assert files >= {
+        "timeline.json",
+        "runbook/steps.json",
+        "load/plan.json",
+        "experiment/journal.json",
+    }
+    assert events(tmp_path, evidence)[-2:] == [
+        "fault undone and seen to be gone",
+        "load stopped, ledger reconciled",
+    ]
+    assert [n.split(":")[0] for n in evidence.notes] == [
+        "sha256 of the runbook",
+        "sha256 of the experiment",
+        "a note of the load",
+    ]
+    assert EvidenceStore(tmp_path).get(evidence.id).verdict is Verdict.PASS
+
+
+def test_an_alert_that_does_not_come_fails_and_the_shop_is_repaired_all_the_same(
+    world: World, run: Run
+) -> None:
+    world.alert_comes = False
+    evidence = run()
+    assert evidence.verdict is Verdict.FAIL
+    assert "no alert alertname=PartHangs within 0.4 s" in evidence.notes
+    assert evidence.value("time_to_detect_s") is None
+    assert world.repaired
+    assert_undone(world)
+
+
+def test_an_alert_that_fires_before_makes_the_proof_invalid_and_nothing_is_injected(
+    world: World, run: Run
+) -> None:
+    world.firing_before = ["PartHangs"]
+    evidence = run()
+    assert evidence.verdict is Verdict.INVALID
+    assert any("firing before the fault: PartHangs" in note for note in evidence.notes)
+    assert world.part.history == []
+    assert world.loads == []
+
+
+def test_an_incident_that_is_open_still_makes_the_proof_invalid(world: World, run: Run) -> None:
+    world.stale = True
+    evidence = run()
+    assert evidence.verdict is Verdict.INVALID
+    assert any("unresolved incident 0OLD" in note for note in evidence.notes)
+    assert world.part.history == []
+
+
+def test_an_environment_that_is_not_allowed_is_refused_at_once(world: World, run: Run) -> None:
+    evidence = run(environment="production", quiet_within="1h")
+    assert evidence.verdict is Verdict.INVALID
+    assert any("not in chaos.allowed_environments" in note for note in evidence.notes)
+    assert world.part.history == []
+
+
+def test_a_journey_that_fails_before_makes_the_proof_invalid(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "_await_success", lambda *_patience: "front: 503")
+    evidence = run()
+    assert evidence.verdict is Verdict.INVALID
+    assert any("the journey fails before the fault: front: 503" in n for n in evidence.notes)
+    assert world.part.history == []
+    assert world.loads == ["started", "stopped"]
+
+
+def test_a_runbook_that_fails_fails_the_proof_and_the_fault_is_undone(
+    world: World, run: Run
+) -> None:
+    world.runbook_works = False
+    evidence = run()
+    assert evidence.verdict is Verdict.FAIL
+    assert any("the runbook PartHangs failed" in note for note in evidence.notes)
+    assert evidence.value("time_to_recover_s") is None
+    assert world.loads == ["started", "stopped"]
+    assert_undone(world)
+
+
+def test_a_shop_that_stays_ill_after_the_runbook_fails_the_proof(world: World, run: Run) -> None:
+    world.heals = False
+    evidence = run()
+    assert evidence.verdict is Verdict.FAIL
+    assert any("did not recover: place_order: the payment hangs" in n for n in evidence.notes)
+    assert_undone(world)
+
+
+def test_an_alert_that_does_not_end_fails_the_proof(world: World, run: Run) -> None:
+    world.alert_ends = False
+    evidence = run()
+    assert evidence.verdict is Verdict.FAIL
+    assert "the alert did not resolve in 1 s" in evidence.notes
+    assert_undone(world)
+
+
+def test_a_lost_order_fails_the_proof(world: World, run: Run) -> None:
+    world.orders["orders_lost"] = 1
+    evidence = run()
+    assert evidence.verdict is Verdict.FAIL
+    assert evidence.value("orders_lost") == 1
+
+
+def test_load_without_one_acknowledged_order_proves_nothing(world: World, run: Run) -> None:
+    world.orders["orders_acknowledged"] = 0
+    evidence = run()
+    assert evidence.verdict is Verdict.INVALID
+    assert "no order was acknowledged under load: none could be lost" in evidence.notes
+
+
+def test_a_measurement_that_the_load_did_not_bring_is_no_pass(world: World, run: Run) -> None:
+    del world.orders["double_charges"]
+    evidence = run()
+    assert evidence.verdict is Verdict.INCONCLUSIVE
+    assert evidence.value("double_charges") is None
+
+
+def test_a_fault_that_ended_by_itself_is_not_the_runbooks_merit(world: World, run: Run) -> None:
+    world.alert_comes = False
+    evidence = run(longest_s=0.5, detect_within="2s")
+    assert evidence.verdict is Verdict.INVALID
+    assert any("the fault ended by itself" in note for note in evidence.notes)
+
+
+def test_a_generator_that_dies_fails_the_proof_and_is_ended(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> LoadResult:
+        raise LoadError("the load generator ended with status -9")
+
+    monkeypatch.setattr(world, "stop", die)
+    evidence = run()
+    assert evidence.verdict is Verdict.FAIL
+    assert "the load generator ended with status -9" in evidence.notes
+    assert world.loads == ["started", "killed"]
+    assert_undone(world)
+
+
+def test_an_alertmanager_that_does_not_answer_fails_the_proof(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable() -> Sequence[Labels]:
+        raise UnreachableError("Alertmanager does not answer at http://127.0.0.1:9")
+
+    monkeypatch.setattr(world, "firing", unreachable)
+    assert run().verdict is Verdict.FAIL
+    assert world.part.history == []
+
+
+def test_interrupted_by_a_person_the_fault_is_undone_and_the_load_ended(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_folder: Path) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(world, "repair", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert world.part.history == ["hang", "ok"]
+    assert world.loads == ["started", "killed"]
+    assert_undone(world)
+
+
+def test_a_fault_left_by_a_dead_run_is_undone_first(world: World, run: Run, tmp_path: Path) -> None:
+    nobody = (1, 0.0)
+    undo = (("touch", str(tmp_path / "undone")),)
+    Lease("0DEAD", "an old fault", 0.0, undo, (), nobody, nobody, 1.0).write()
+    world.firing_before = ["Something"]
+    evidence = run()
+    assert (tmp_path / "undone").exists()
+    assert (
+        events(tmp_path, evidence)[0] == "an earlier run left a fault behind, undone: an old fault"
+    )
+
+
+def test_recovery_needs_several_successes_in_a_row() -> None:
+    answers = iter(["", "", "half of the instances", "", "", "", ""])
+    assert proof._await_success(lambda: next(answers), 10) == ""
+    assert list(answers) == []
+    assert proof._await_success(lambda: "always", 0.0) == "always"
+
+
+def test_an_alert_with_two_incidents_is_over_when_both_are(world: World) -> None:
+    wanted = ProofSettings(
+        experiment=Path("x"), alert={"alertname": "A"}, runbook="A", journey="checkout"
+    )
+    looks = iter(
+        [
+            [Delivery("1", {}, 10, None), Delivery("2", {}, 11, 20.0)],
+            [Delivery("1", {}, 10, 30.0), Delivery("2", {}, 11, 20.0)],
+        ]
+    )
+
+    parts: Any = SimpleNamespace(desk=SimpleNamespace(deliveries=lambda *_wanted: next(looks)))
+    assert proof._await_resolved(parts, wanted, 5, 10) == 30.0
+
+
+def test_targets_of_a_proof_are_those_of_the_requirements() -> None:
+    assert ChaosSettings().targets["time_to_detect_s"] == Target("<=", 30)
+    assert experiment._UNDO_WITHIN_S > 90
