@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from load_shop import SmallShop
@@ -23,21 +22,6 @@ def _generators_find_the_journeys(monkeypatch: pytest.MonkeyPatch) -> None:
 def shop() -> Iterator[SmallShop]:
     with SmallShop().serving() as found:
         yield found
-
-
-def settings_for(url: str, **more: Any) -> LoadSettings:
-    """Return settings over the small shop's journeys."""
-    journeys = {name: f"load_walks:{name}" for name in ("look", "buy", "mixed", "wait")}
-    return LoadSettings.model_validate(
-        {"base_url": url, "journeys": journeys, "connections": 10, "timeout": "5s", **more}
-    )
-
-
-def profile(rate: float, hold: str, warm_up: str = "") -> ProfileSettings:
-    """Return a profile, by default without a warm-up."""
-    written = {"rate": rate, "hold": hold, "warm_up": warm_up or "1s"}
-    found = ProfileSettings.model_validate(written)
-    return found if warm_up else found.model_copy(update={"warm_up": 0.0})
 
 
 @pytest.fixture

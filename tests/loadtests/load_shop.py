@@ -1,6 +1,7 @@
 """A small shop over real HTTP that stalls, fails, loses and doubles orders when it is told to."""
 
 import json
+import socket
 import ssl
 import threading
 import time
@@ -17,7 +18,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from loadtests.settings import LoadSettings, ProfileSettings
+
 PRICE_CENTS = 1999
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
@@ -158,3 +168,18 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
         )
     )
     return files
+
+
+def settings_for(url: str, **more: Any) -> LoadSettings:
+    """Return settings over the small shop's journeys."""
+    journeys = {name: f"load_walks:{name}" for name in ("look", "buy", "mixed", "wait")}
+    return LoadSettings.model_validate(
+        {"base_url": url, "journeys": journeys, "connections": 10, "timeout": "5s", **more}
+    )
+
+
+def profile(rate: float, hold: str, warm_up: str = "") -> ProfileSettings:
+    """Return a profile, by default without a warm-up."""
+    written = {"rate": rate, "hold": hold, "warm_up": warm_up or "1s"}
+    found = ProfileSettings.model_validate(written)
+    return found if warm_up else found.model_copy(update={"warm_up": 0.0})

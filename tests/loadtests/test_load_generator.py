@@ -10,8 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import profile, settings_for
-from load_shop import SmallShop, make_certificate, until
+from load_shop import SmallShop, make_certificate, profile, settings_for, until
 
 from loadtests.run import RunningLoad, start_load
 from loadtests.verdict import reasons_to_distrust
@@ -161,7 +160,7 @@ def test_stopped_before_it_has_begun_it_still_ends_in_order(shop: SmallShop, sta
 def test_load_ends_with_the_process_that_wanted_it(shop: SmallShop, tmp_path: Path) -> None:
     program = f"""
 from pathlib import Path
-from conftest import profile, settings_for
+from load_shop import profile, settings_for
 from loadtests.run import start_load
 def say(line):
     print(load._process.pid, flush=True)
