@@ -50,15 +50,31 @@ def test_a_page_has_something_to_run_to_diagnose_and_to_verify(page: Page) -> No
     assert len({step.name for step in page.steps}) == len(page.steps)
 
 
+def samples(page: Page) -> dict[str, str]:
+    """Return a value for each parameter; what a command would print is stood in for."""
+    return {
+        parameter.name: "asked-for" if parameter.default_from else parameter.check(None)
+        for parameter in page.parameters
+    }
+
+
 @every_command
-def test_a_commands_placeholders_are_parameters_with_a_default(page: Page, command: str) -> None:
-    values = {parameter.name: parameter.check(None) for parameter in page.parameters}
-    assert "$" not in shlex.join(argv(command, values))
+def test_a_commands_placeholders_are_parameters_that_need_no_hand(page: Page, command: str) -> None:
+    assert "$" not in shlex.join(argv(command, samples(page)))
+
+
+@every_page
+def test_a_parameter_that_is_asked_for_is_asked_by_a_command_that_exists(page: Page) -> None:
+    for parameter in page.parameters:
+        if parameter.default_from is not None:
+            words = shlex.split(parameter.default_from)
+            assert words[:2] == ["python", "-m"]
+            assert importlib.util.find_spec(words[2])
 
 
 @every_command
 def test_a_command_exists(page: Page, command: str) -> None:
-    values = {parameter.name: parameter.check(None) for parameter in page.parameters}
+    values = samples(page)
     words = shlex.split(command)
     if words[0] == "python":
         assert words[1] == "-m"

@@ -163,6 +163,7 @@ def test_an_undo_never_comes_before_the_injection_that_it_undoes(
     holder = child(python(HOLDER, str(fault), str(tmp_path / "log")))
     assert hear(holder) == "injecting"
     runner.kill()
+    runner.wait()
     (pending,) = open_leases()
     assert pending.over()
     with ThreadPoolExecutor(1) as pool:
