@@ -24,7 +24,22 @@ from storewatch.store.evidence import EvidenceStore
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _EVIDENCE_SHOWN = 200
+_SECTIONS = {
+    "overview.html": "overview",
+    "incidents.html": "incidents",
+    "incident.html": "incidents",
+    "evidence.html": "evidence",
+    "one_evidence.html": "evidence",
+    "runbooks.html": "runbooks",
+    "runbook.html": "runbooks",
+}
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
+# No script runs on any page and nothing is fetched from elsewhere, whatever a label contains.
+_SEALED = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
+    "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Console:
@@ -68,6 +83,7 @@ class Console:
         return Starlette(
             routes=[
                 Route("/health", self.health),
+                Route("/favicon.ico", _no_icon),
                 Route("/webhook", self.webhook, methods=["POST"]),
                 *(Route(path, _in_thread(handler)) for path, handler in pages.items()),
             ],
@@ -135,7 +151,7 @@ class Console:
         file = self._evidence.folder(evidence) / path
         if path not in {artefact.path for artefact in evidence.artefacts} or not file.is_file():
             raise UsageError(f"evidence {evidence.id} has no artefact {path!r}")
-        return FileResponse(file)
+        return FileResponse(file, headers=_SEALED)
 
     def runbooks(self, _request: Request) -> Response:
         """All pages."""
@@ -148,7 +164,9 @@ class Console:
         return self._page("runbook.html", page=page, html=Markup(html))  # noqa: S704 - see above
 
     def _page(self, template: str, **values: Any) -> Response:
-        return HTMLResponse(self._pages.get_template(template).render(**values))
+        section = _SECTIONS[template]
+        html = self._pages.get_template(template).render(section=section, **values)
+        return HTMLResponse(html, headers=_SEALED)
 
 
 def _in_thread(handler: Callable[[Request], Response]) -> Any:
@@ -156,6 +174,10 @@ def _in_thread(handler: Callable[[Request], Response]) -> Any:
         return await run_in_threadpool(handler, request)
 
     return run
+
+
+async def _no_icon(_request: Request) -> Response:
+    return Response(status_code=204)
 
 
 async def _one_line(_request: Request, error: Exception) -> Response:

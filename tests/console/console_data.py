@@ -1,0 +1,71 @@
+"""Incidents and evidence such as a shop's own desk holds."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alerting.incidents import Alert, IncidentBook
+from storewatch.core.evidence import Evidence, Measurement
+from storewatch.core.targets import Target, Verdict
+from storewatch.store.evidence import EvidenceStore
+
+TOKEN = "a-token-of-the-console-tests"
+
+CHECKOUT = Alert(
+    fingerprint="c1",
+    labels={"alertname": "CheckoutFailing", "severity": "page", "journey": "checkout"},
+    annotations={
+        "summary": "The checkout journey fails",
+        "runbook": "runbooks/pages/CheckoutFailing.md",
+    },
+    starts_at="2026-11-22T10:00:00.000Z",
+    firing=True,
+)
+HOSTILE = Alert(
+    fingerprint="e0",
+    labels={
+        "alertname": "Odd<script>document.title='pwned'</script>",
+        "severity": "ticket",
+        "sku": "<img src=x onerror=\"document.title='pwned'\">",
+    },
+    annotations={"summary": '<b>not bold</b> & "quoted"'},
+    starts_at="2026-11-22T10:05:00.000Z",
+    firing=True,
+)
+REDIS = replace(
+    CHECKOUT,
+    fingerprint="f2",
+    labels={"alertname": "RedisDown", "severity": "page"},
+    annotations={"summary": "Redis does not answer", "runbook": "runbooks/pages/RedisDown.md"},
+)
+
+
+@dataclass
+class Site:
+    """A served console and what is behind it."""
+
+    url: str
+    home: Path
+    book: IncidentBook
+    store: EvidenceStore
+    load: Evidence
+
+
+def fill(book: IncidentBook, store: EvidenceStore) -> Evidence:
+    """Keep three incidents and two records; return the record of the load test."""
+    book.receive([REDIS, CHECKOUT, HOSTILE])
+    book.receive([replace(REDIS, firing=False)])
+    drill = store.open("drill", "shop/cloud")
+    drill.finish([Measurement("recovery_time_s", 12.5, "s", Target("<=", 7200))])
+    draft = store.open("load", "checkout/baseline")
+    (draft.folder / "report.html").write_text("<h1>The report</h1>")
+    (draft.folder / "experiment").mkdir()
+    (draft.folder / "experiment" / "journal.json").write_text("{}")
+    return draft.finish(
+        [
+            Measurement("p95_s", 0.131, "s", Target("<", 0.2)),
+            Measurement("error_ratio", 0.02, "ratio", Target("<=", 0.001)),
+            Measurement("orders_acknowledged", 321, "orders"),
+        ],
+        ["lost: <i>order-7</i>"],
+        [Verdict.FAIL],
+    )

@@ -1,0 +1,133 @@
+"""The pages as a person sees them: in Chromium."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from console_data import Site
+from playwright.sync_api import Browser, Page
+
+Visit = Callable[[str], Page]
+
+
+@pytest.fixture
+def visit(site: Site, browser: Browser) -> Iterator[Visit]:
+    """Open pages; whatever the browser complains of, or fetches from elsewhere, fails the test."""
+    page = browser.new_page()
+    complaints: list[str] = []
+    elsewhere: list[str] = []
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.on(
+        "request",
+        lambda request: request.url.startswith(site.url) or elsewhere.append(request.url),
+    )
+
+    def go(path: str) -> Page:
+        answer = page.goto(f"{site.url}{path}")
+        assert answer is not None
+        assert answer.status == 200, answer.text()
+        return page
+
+    yield go
+    page.close()
+    assert complaints == []
+    assert elsewhere == []
+
+
+def test_the_overview_shows_what_is_wrong_and_the_last_rehearsals(visit: Visit) -> None:
+    page = visit("/")
+    assert page.title() == "tea-house: 2 open"
+    assert page.inner_text("h1") == "2 unresolved incidents"
+    incidents, rehearsals = page.locator("table").all()
+    assert "CheckoutFailing" in incidents.inner_text()
+    assert "The checkout journey fails" in incidents.inner_text()
+    assert "RedisDown" not in incidents.inner_text()
+    rows = [row.inner_text().split("\t")[:3] for row in rehearsals.locator("tr").all()[1:]]
+    assert rows == [["PASS", "drill", "shop/cloud"], ["FAIL", "load", "checkout/baseline"]]
+    assert page.get_by_role("link", name="Prometheus").get_attribute("href") == (
+        "http://127.0.0.1:9090"
+    )
+
+
+def test_a_quiet_shop_says_so(visit: Visit, site: Site) -> None:
+    for incident in site.book.list(unresolved_only=True):
+        site.book.resolve(incident.id, "kim")
+    page = visit("/")
+    assert page.inner_text("h1") == "All quiet"
+    assert page.title() == "tea-house: all quiet"
+
+
+def test_a_person_clicks_from_the_overview_to_the_runbook(visit: Visit) -> None:
+    page = visit("/")
+    page.get_by_role("link", name="CheckoutFailing").click()
+    assert page.inner_text("h1").startswith("CheckoutFailing")
+    assert "journey=checkout" in page.inner_text("main")
+    (line,) = (row.inner_text() for row in page.locator("table tr").all()[1:])
+    assert "opened" in line
+    assert "The checkout journey fails" in line
+    assert "storewatch runbook run CheckoutFailing" in page.inner_text("main")
+    page.locator("main").get_by_role("link", name="CheckoutFailing").click()
+    assert page.url.endswith("/runbooks/CheckoutFailing")
+    text = page.inner_text("main")
+    for section in ("Meaning", "Impact", "Diagnosis", "Mitigation", "Verify", "Escalate"):
+        assert section in text
+    assert "owner_role" not in text  # front matter is for programs
+
+
+def test_all_incidents_are_listed_the_resolved_ones_too(visit: Visit) -> None:
+    text = visit("/incidents").inner_text("main")
+    assert text.count("open") >= 2
+    assert "RedisDown" in text
+    assert "resolved" in text
+
+
+def test_labels_are_text_whatever_they_contain(visit: Visit, site: Site) -> None:
+    (hostile,) = (one for one in site.book.list() if one.alert.startswith("Odd"))
+    for path in ("/", "/incidents", f"/incidents/{hostile.id}"):
+        page = visit(path)
+        assert "Odd<script>document.title='pwned'</script>" in page.inner_text("body")
+        assert '<b>not bold</b> & "quoted"' in page.inner_text("body")
+        assert page.title() != "pwned"
+        assert page.locator("script, main img, main b").count() == 0
+    assert "sku=<img src=x" in page.inner_text("main")
+    assert "storewatch runbook run" not in page.inner_text("main")  # it has no runbook
+
+
+def test_evidence_shows_measurements_targets_notes_and_artefacts(visit: Visit, site: Site) -> None:
+    page = visit("/evidence")
+    page.get_by_role("link", name="checkout/baseline").click()
+    assert page.inner_text("h1") == "load checkout/baseline FAIL"
+    measurements = [
+        row.inner_text().split("\t") for row in page.locator("table").first.locator("tr").all()
+    ]
+    assert measurements[1] == ["p95_s", "131 ms", "< 200 ms", "PASS"]
+    assert measurements[2][0::3] == ["error_ratio", "FAIL"]
+    assert "lost: <i>order-7</i>" in page.inner_text("main")
+    page.get_by_role("link", name="report.html").click()
+    assert page.inner_text("h1") == "The report"
+    assert page.url.endswith(f"/evidence/{site.load.id}/files/report.html")
+
+
+def test_every_runbook_has_a_page_that_shows(visit: Visit) -> None:
+    page = visit("/runbooks")
+    paths = [link.get_attribute("href") for link in page.locator("main a").all()]
+    assert "/runbooks/DatabasePrimaryDown" in paths
+    for path in paths[:3]:
+        assert visit(str(path)).locator("main h2").count() >= 6
+
+
+def test_an_empty_house_has_pages_too(visit: Visit, site: Site) -> None:
+    for path in (site.home / "evidence").rglob("evidence.json"):
+        path.unlink()
+    assert "Nothing was rehearsed yet" in visit("/").inner_text("main")
+    assert "Nothing was rehearsed yet" in visit("/evidence").inner_text("main")
+
+
+def test_pages_fit_a_phone(visit: Visit, site: Site) -> None:
+    (hostile,) = (one for one in site.book.list() if one.alert.startswith("Odd"))
+    paths = ["/", "/incidents", f"/incidents/{hostile.id}", f"/evidence/{site.load.id}"]
+    for path in [*paths, "/runbooks/DatabasePrimaryDown"]:
+        page = visit(path)
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
