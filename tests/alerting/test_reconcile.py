@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from alerting.incidents import Alert, Incident, IncidentBook
-from alerting.reconcile import LOOKS_BEFORE_RESOLVING, Reconciler
+from alerting.reconcile import LOOK_EVERY_S, LOOKS_BEFORE_RESOLVING, Reconciler
 from alerting.routes import alertmanager_argv, render_alertmanager
 from alerting.settings import AlertmanagerSettings
 from alerting.webhook import Alertmanager
@@ -243,6 +243,11 @@ def test_a_suppressed_alert_keeps_its_incident_open_and_opens_none(
         reconciler.look()
     assert incidents(book, "SilencedLater")[0].state == "open"
     assert incidents(book, "SilencedBefore") == []
+
+
+def test_alertmanager_is_given_longer_than_prometheus_takes_to_tell_it_again() -> None:
+    resend_delay_s, evaluation_s = 60, 5
+    assert (LOOKS_BEFORE_RESOLVING - 1) * LOOK_EVERY_S > resend_delay_s + evaluation_s
 
 
 class Script:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from console_data import TOKEN, Site, fill
+from console_data import OWN_PAGE, TOKEN, Site, fill
 from playwright.sync_api import Browser, sync_playwright
 
 from alerting.incidents import IncidentBook
@@ -26,7 +26,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
     store = EvidenceStore(tmp_path)
     load = fill(book, store)
     links = {"Prometheus": "http://127.0.0.1:9090"}
-    app = Console(book, store, Library(), TOKEN, "tea-house", links).app()
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "OurOwn.md").write_text(OWN_PAGE)
+    library = Library((tmp_path / "pages",))
+    app = Console(book, store, library, TOKEN, "tea-house", links).app()
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -10,6 +10,20 @@ from storewatch.store.evidence import EvidenceStore
 
 TOKEN = "a-token-of-the-console-tests"
 
+OWN_PAGE = """---
+alert: OurOwn
+severity: page
+owner_role: senior on-call
+---
+# Our own
+
+<script>document.title='pwned'</script> and <b>bold</b>
+
+| a | b |
+|---|---|
+| 1 | 2 |
+"""
+
 CHECKOUT = Alert(
     fingerprint="c1",
     labels={"alertname": "CheckoutFailing", "severity": "page", "journey": "checkout"},

@@ -63,7 +63,7 @@ def test_a_person_clicks_from_the_overview_to_the_runbook(visit: Visit) -> None:
     page.get_by_role("link", name="CheckoutFailing").click()
     assert page.inner_text("h1").startswith("CheckoutFailing")
     assert "journey=checkout" in page.inner_text("main")
-    (line,) = (row.inner_text() for row in page.locator("table tr").all()[1:])
+    (line,) = (row.inner_text() for row in page.locator("table").first.locator("tr").all()[1:])
     assert "opened" in line
     assert "The checkout journey fails" in line
     assert "storewatch runbook run CheckoutFailing" in page.inner_text("main")
@@ -115,6 +115,13 @@ def test_every_runbook_has_a_page_that_shows(visit: Visit) -> None:
     assert "/runbooks/DatabasePrimaryDown" in paths
     for path in paths[:3]:
         assert visit(str(path)).locator("main h2").count() >= 6
+
+
+def test_raw_html_in_a_runbook_is_text(visit: Visit) -> None:
+    page = visit("/runbooks/OurOwn")
+    assert "<script>document.title='pwned'</script>" in page.inner_text("main")
+    assert page.locator("script, main b").count() == 0
+    assert page.locator("main table td").first.inner_text() == "1"
 
 
 def test_an_empty_house_has_pages_too(visit: Visit, site: Site) -> None:
