@@ -1,6 +1,5 @@
 """The whole loop, once: up, load, backup, drill, faults, report, down."""
 
-import contextlib
 import json
 import shutil
 import time
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 from backup.backup import run_backup
 from backup.drill import run_drill
 from backup.keys import ensure_keys
-from chaos import lease
+from backup.lock import held
 from chaos.proof import prove
 from loadtests.run import run_load
 from storewatch import tools
@@ -91,14 +90,19 @@ def run_demo(parts: Parts, board: Board, *, keep: bool) -> Evidence:
     config = parts.config
     if config.settings.demo is None or config.settings.backup is None:
         raise UsageError(f"{config.file.name}: `demo` and `backup` are needed for a demo")
+    with held(config.home / "demo.lock", "a demo"):
+        return _run(parts, config.settings.demo, board, keep=keep)
+
+
+def _run(parts: Parts, settings: DemoSettings, board: Board, *, keep: bool) -> Evidence:
     board.begin("tools")
     for name in ("prometheus", "alertmanager"):
         board.say(f"{name}: {tools.find_program(name)}")
     board.end("ready")
-    _begin_fresh(parts, config.settings.demo, board)
+    _begin_fresh(parts, settings, board)
     with _stack(parts, board, keep=keep):
-        draft = parts.evidence.open("demo", config.settings.name)
-        demo = _Demo(parts, config.settings.demo, board, draft)
+        draft = parts.evidence.open("demo", parts.config.settings.name)
+        demo = _Demo(parts, settings, board, draft)
         _chapters(demo)
         return _finish(demo)
 
@@ -106,13 +110,10 @@ def run_demo(parts: Parts, board: Board, *, keep: bool) -> Evidence:
 def _begin_fresh(parts: Parts, settings: DemoSettings, board: Board) -> None:
     """End what an earlier run left, undo its faults, and begin with a new shop."""
     board.begin("fresh start")
-    stack, home = parts.stack, parts.config.home
-    if stack.supervisor.alive():
+    home = parts.config.home
+    if parts.stack.supervisor.alive():
         board.say("an earlier run is still up; ending it")
-    stack.down(board.say)
-    with contextlib.suppress(FileNotFoundError):
-        for left in (home / "chaos").glob("*.json"):
-            board.say(f"a fault of an earlier run ended with its shop: {left.stem}")
+    parts.down(board.say)
     for name in settings.fresh:
         shutil.rmtree(home / name, ignore_errors=True)
     forget_jobs(parts.state_url)
@@ -137,10 +138,7 @@ def _stack(parts: Parts, board: Board, *, keep: bool) -> Iterator[None]:
     finally:
         if not (keep and finished):
             board.begin("down")
-            for held in lease.open_leases():
-                with contextlib.suppress(StorewatchError):
-                    lease.give_back(held)
-            parts.stack.down(board.say)
+            parts.down(board.say)
             board.end("ready")
 
 

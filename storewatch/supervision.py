@@ -87,7 +87,11 @@ class Supervisor:
             time.sleep(0.05)
 
     def shutdown(self, within_s: float) -> None:
-        """Stop supervisord and all its processes; frozen ones are woken so that they can end."""
+        """Stop supervisord and all its processes; frozen ones are woken so that they can end.
+
+        Raises:
+            UnreachableError: it did not end in time.
+        """
         pid = self.pid()
         if pid is None:
             return
@@ -97,7 +101,11 @@ class Supervisor:
                 if child.status() == psutil.STATUS_STOPPED:
                     child.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
-            process.wait(within_s)
+        deadline = time.monotonic() + within_s
+        while self.pid() is not None:  # one that nobody waited for yet has ended, too
+            if time.monotonic() > deadline:
+                raise UnreachableError(f"supervisord (pid {pid}) did not end in {within_s:.0f} s")
+            time.sleep(0.05)
 
     def pid(self) -> int | None:
         """Return the pid of the living supervisord, None when there is none."""

@@ -1,5 +1,6 @@
 """The only place that constructs the parts and hands them to each other."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -15,6 +16,7 @@ from alerting import prometheus, routes, rules
 from alerting.incidents import IncidentBook
 from alerting.reconcile import Reconciler
 from alerting.webhook import Alertmanager
+from chaos import lease
 from chaos.proof import ProofParts
 from chaos.settings import ProofSettings
 from loadtests import run as load
@@ -26,7 +28,7 @@ from runbooks.page import Library
 from runbooks.runner import run_page
 from storewatch import tools
 from storewatch.config import Config
-from storewatch.core.errors import UsageError
+from storewatch.core.errors import ChaosError, UsageError
 from storewatch.core.parts import LoadResult
 from storewatch.processes import Stack
 from storewatch.settings import ProcessSettings
@@ -93,6 +95,21 @@ class Parts:
     def environment(self) -> dict[str, str]:
         """What a command started from here gets: our environment and the secrets."""
         return {**os.environ, **self.config.environment}
+
+    def down(self, say: Callable[[str], None]) -> None:
+        """Undo every fault under lease while that is still possible, then end the stack.
+
+        A fault of a process ends with the process; what could not be undone is said.
+        """
+        os.environ.update(self.config.environment)  # leases and undo commands read it
+        for held in lease.open_leases():
+            if self.stack.supervisor.alive():
+                with contextlib.suppress(ChaosError):
+                    lease.give_back(held)
+            say(f"{held.fault}: {'ends with the stack' if held.path().exists() else 'undone'}")
+        self.stack.down(say)
+        for held in lease.open_leases():
+            held.path().unlink(missing_ok=True)
 
     def reconciler(self) -> Reconciler:
         """Return what keeps the book in step with Alertmanager."""

@@ -1,6 +1,7 @@
 """`storewatch`: the root of the command line. Groups are imported when they are called."""
 
 import importlib
+import signal
 import sys
 from typing import Any
 
@@ -73,6 +74,7 @@ def cli(context: click.Context, config_file: str | None) -> None:
 
 def main(argv: list[str] | None = None) -> Any:
     """Run the command line; a user's mistake is one line, never a traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was begun is undone
     try:
         status = cli.main(args=argv, prog_name="storewatch", standalone_mode=False)
     except click.exceptions.Exit as error:

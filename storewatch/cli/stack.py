@@ -30,7 +30,7 @@ def up(*, detach: bool) -> None:
         if not found.stack.supervisor.alive():
             say("the supervisor is gone")
             break
-    found.stack.down(say)
+    found.down(say)
 
 
 @click.command()
@@ -61,7 +61,7 @@ def status(*, as_json: bool) -> None:
 @config_option
 def down() -> None:
     """Stop every process, also what a killed supervisor left behind."""
-    parts().stack.down(say)
+    parts().down(say)
 
 
 @click.group()
