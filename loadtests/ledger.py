@@ -98,34 +98,42 @@ def reconcile(
     is wrong when the database or a capture has another than the shopper was told.
     """
     orders = list(orders)
-    by_id = {order.order_id: order for order in orders}
     captured: defaultdict[str, list[int]] = defaultdict(list)
     for capture in captures:
         captured[capture.order_id].append(capture.amount_cents)
     kept = {str(order["order_id"]): order for order in acknowledged}
-    lost, wrong = [], []
-    for identifier, order in kept.items():
-        found = by_id.get(identifier)
-        amounts = captured[identifier]
-        paid = found is not None and (amounts or found.state == _PAID_BACK)
-        if found is None or found.state not in accepted_states or not paid:
-            lost.append(identifier)
-        elif {found.amount_cents, *amounts} != {order["amount_cents"]}:
-            wrong.append(identifier)
+    lost, wrong = _lost_and_wrong(kept, orders, captured, accepted_states)
     placed = Counter(order.idempotency_key for order in orders)
     told = Counter(str(order["idempotency_key"]) for order in kept.values())
+    keys = {**dict.fromkeys(attempts), **told}
     return Reconciliation(
         acknowledged=len(kept),
         lost=tuple(lost),
-        duplicated=tuple(
-            k for k in {**dict.fromkeys(attempts), **told} if max(placed[k], told[k]) > 1
-        ),
+        duplicated=tuple(key for key in keys if max(placed[key], told[key]) > 1),
         double_charged=tuple(
             identifier for identifier, cents in captured.items() if len(cents) > 1
         ),
         wrong_amount=tuple(wrong),
         oversold_units=oversold_units,
     )
+
+
+def _lost_and_wrong(
+    acknowledged: Mapping[str, Mapping[str, Any]],
+    orders: Iterable[ShopOrder],
+    captured: Mapping[str, list[int]],
+    accepted_states: Collection[str],
+) -> tuple[list[str], list[str]]:
+    by_id = {order.order_id: order for order in orders}
+    lost, wrong = [], []
+    for identifier, order in acknowledged.items():
+        found, amounts = by_id.get(identifier), captured.get(identifier, [])
+        paid = found is not None and (amounts or found.state == _PAID_BACK)
+        if found is None or found.state not in accepted_states or not paid:
+            lost.append(identifier)
+        elif {found.amount_cents, *amounts} != {order["amount_cents"]}:
+            wrong.append(identifier)
+    return lost, wrong
 
 
 def fetch_orders(

@@ -101,10 +101,7 @@ def run_page(
     Raises:
         UsageError: a parameter is unknown, missing or malformed; then nothing was run.
     """
-    known = {parameter.name for parameter in page.parameters}
-    if unknown := sorted(set(parameters) - known):
-        names = ", ".join(sorted(known)) or "none"
-        raise UsageError(f"{page.alert} has no parameter {unknown[0]!r}; it has: {names}")
+    _refuse_unknown(page, parameters)
     lines = list(_commands(page, sections))
     used = {match[1] for _, line in lines for match in _PLACEHOLDER.finditer(line)}
     values = {
@@ -122,6 +119,13 @@ def run_page(
         if not result.ok:
             break
     return RunResult(page.alert, tuple(results))
+
+
+def _refuse_unknown(page: Page, given: Mapping[str, str]) -> None:
+    known = {parameter.name for parameter in page.parameters}
+    if unknown := sorted(set(given) - known):
+        names = ", ".join(sorted(known)) or "none"
+        raise UsageError(f"{page.alert} has no parameter {unknown[0]!r}; it has: {names}")
 
 
 def _value(

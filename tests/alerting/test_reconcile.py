@@ -247,7 +247,7 @@ def test_a_suppressed_alert_keeps_its_incident_open_and_opens_none(
 
 def test_alertmanager_is_given_longer_than_prometheus_takes_to_tell_it_again() -> None:
     resend_delay_s, evaluation_s = 60, 5
-    assert (LOOKS_BEFORE_RESOLVING - 1) * LOOK_EVERY_S > resend_delay_s + evaluation_s
+    assert resend_delay_s + evaluation_s < (LOOKS_BEFORE_RESOLVING - 1) * LOOK_EVERY_S
 
 
 class Script:
