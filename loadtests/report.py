@@ -15,7 +15,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 def render(evidence: Evidence, plan: Plan, summary: Mapping[str, Any]) -> str:
     """Return the report of one run as HTML."""
-    seconds = summary["seconds"]
+    seconds = [row for row in summary["seconds"] if row["second"] < plan.duration_s]
     target = next((m.target for m in evidence.measurements if m.name == names.P95_S), None)
     steps = dict(summary["steps"])
     overall = steps.pop(ALL_STEPS, None)
