@@ -1,0 +1,89 @@
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from repository import ROOT
+
+TUTORIAL = (ROOT / "docs" / "tutorial" / "watch-your-own-shop.md").read_text()
+_FILE = re.compile(r"^(`{3,})\w+ (\{[^\n]*\})\n(.*?)^\1$", re.M | re.S)
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Path]:
+    """The tutorial's folder with its files, its shop running on a free port."""
+    ports = {port: str(free_port()) for port in set(re.findall(r"38\d{3}", TUTORIAL))}
+    for match in _FILE.finditer(TUTORIAL):
+        text = match[3].replace("/srv/my-shop", str(tmp_path)).replace("hold: 20s", "hold: 2s")
+        for old, new in ports.items():
+            text = text.replace(old, new)
+        path = tmp_path / json.loads(match[2])["file"]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    process = subprocess.Popen([sys.executable, "shop.py"], cwd=tmp_path)
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", int(ports["38080"]))).close()
+            break
+        except OSError:
+            assert process.poll() is None and time.monotonic() < deadline
+    yield tmp_path
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def run(shop: Path) -> Run:
+    """Run storewatch in the tutorial's folder."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("STOREWATCH_")}
+    environment = {**kept, "STOREWATCH_HOME": str(shop / "var")}
+
+    def run_(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "storewatch.cli.main", *words]
+        return subprocess.run(
+            argv, cwd=shop, env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run_
+
+
+def test_the_files_of_the_tutorial_work_together(shop: Path, run: Run) -> None:
+    checked = run("check")
+    assert checked.stdout.strip() in TUTORIAL, checked.stderr
+
+    loaded = run("load", "run", "checkout", "--json")
+    assert json.loads(loaded.stdout)["measurements"], loaded.stderr
+    steps = {m["name"] for m in json.loads(loaded.stdout)["measurements"]}
+    assert {"p95_s.product", "p95_s.place_order", "p95_s.confirm"} <= steps
+
+    (shop / "broken").touch()
+    broken = json.loads(run("load", "run", "checkout", "--json").stdout)
+    assert ("error_ratio", 1.0) in {(m["name"], m["value"]) for m in broken["measurements"]}
+    repaired = run("runbook", "run", "CheckoutFailing")
+    assert repaired.returncode == 0, repaired.stdout
+    assert not (shop / "broken").exists()
+
+
+def test_the_backup_of_the_tutorial_is_whole(shop: Path, run: Run) -> None:
+    (snippet,) = re.findall(r"^python -c '([^']*)' > (\S+)$", TUTORIAL, re.M)
+    (shop / "var" / "backup").mkdir(parents=True)
+    key = subprocess.run(
+        [sys.executable, "-c", snippet[0]], cwd=shop, capture_output=True, text=True, check=True
+    )
+    (shop / snippet[1]).write_text(key.stdout)
+    assert run("backup", "run").returncode == 0
+    assert run("backup", "verify", "--tier", "local").stdout.strip().endswith("in local: whole")
