@@ -9,6 +9,7 @@ from alerting.settings import AlertSettings
 from backup.settings import BackupSettings
 from chaos.settings import ChaosSettings
 from loadtests.settings import LoadSettings
+from monitors.journeys import load_journey
 from monitors.settings import MonitorSettings
 from runbooks.settings import RunbookSettings
 from storewatch.schema import Duration, Section
@@ -103,6 +104,15 @@ class Settings(Section):
             if names.count(process.name) > 1:
                 raise ValueError(f"two processes are named {process.name}; names are unique")
         return processes
+
+    @model_validator(mode="after")
+    def _load_journeys_exist(self) -> Self:
+        for name, path in self.loadtests.journeys.items():
+            try:
+                load_journey(path)
+            except ValueError as error:
+                raise ValueError(f"loadtests.journeys.{name}: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _demo_names_exist(self) -> Self:

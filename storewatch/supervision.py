@@ -102,7 +102,7 @@ class Supervisor:
                     child.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + within_s
-        while self.pid() is not None:  # one that nobody waited for yet has ended, too
+        while _lives(pid):
             if time.monotonic() > deadline:
                 raise UnreachableError(f"supervisord (pid {pid}) did not end in {within_s:.0f} s")
             time.sleep(0.05)
@@ -191,6 +191,14 @@ class Supervisor:
             f"stdout_logfile={log}\nredirect_stderr=true\n"
             "stdout_logfile_maxbytes=20MB\nstdout_logfile_backups=2\n"
         )
+
+
+def _lives(pid: int) -> bool:
+    """Tell whether a process lives; one that has ended and nobody waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _quoted(word: str) -> str:

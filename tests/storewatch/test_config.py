@@ -73,6 +73,10 @@ MISTAKES = {
         "storefront.journeys:checkout", "storefront.journeys:teleport",
         r"monitors\.journeys\[0\]\.journey: 'storefront.journeys:teleport': .*module:function",
     ),
+    "an unreachable journey of a load test": (
+        "search: storefront.journeys:search", "search: storefront.journeys:seek",
+        r"loadtests\.journeys\.search: .*no function 'seek'; write module:function",
+    ),
     "a secret that is not set": (
         "${CONSOLE_TOKEN}", "${NOBODY_SET_THIS}",
         r"console\.token: \$\{NOBODY_SET_THIS\} is not set; export NOBODY_SET_THIS",
