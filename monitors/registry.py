@@ -88,7 +88,6 @@ def run_exporter(
 
 def journey_plan(settings: JourneySettings, home: Path) -> JourneyPlan:
     """Return the plan of a journey of the settings; its CA file lies below home."""
-    """Return what a journey's settings ask for; relative paths lie in the state folder."""
     return JourneyPlan(
         name=settings.name,
         journey=load_journey(settings.journey),
