@@ -44,7 +44,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
         thread.join(10)
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright keeps an event loop running, which others then cannot start.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
