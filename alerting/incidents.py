@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, case, func, insert, select, update
 
 from storewatch.core.clock import rfc3339, utc_now
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import new_id
-from storewatch.core.parts import Delivery, Labels
+from storewatch.core.parts import Delivery, IncidentTally, Labels
 from storewatch.store.tables import incidents, timeline
 
 OPEN, ACKNOWLEDGED, RESOLVED = "open", "acknowledged", "resolved"
@@ -102,6 +102,14 @@ class IncidentBook:
             query = query.where(incidents.c.state != RESOLVED)
         with self._engine.connect() as connection:
             return [_incident(row) for row in connection.execute(query).mappings()]
+
+    def tallies(self) -> Sequence[IncidentTally]:
+        """Return how many incidents were opened and how many are unresolved, by severity."""
+        unresolved = func.sum(case((incidents.c.state != RESOLVED, 1), else_=0))
+        query = select(incidents.c.severity, func.count(), unresolved)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.group_by(incidents.c.severity)).all()
+        return [IncidentTally(severity, opened, left) for severity, opened, left in rows]
 
     def get(self, identifier: str) -> Incident:
         """Return one incident with its time line; the end of an id is enough when it is unique.

@@ -13,7 +13,6 @@ from storewatch.schema import Section
 FOLDER = Path(__file__).parent / "rules"
 
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
-_DURATION = re.compile(r"\d+(ms|[smhd])")
 
 
 class Alert(Section):

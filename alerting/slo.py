@@ -1,53 +1,22 @@
-"""Service level objectives from Sloth's `prometheus/v1` files.
+"""Service level objectives, whatever format they were written in, and how their files are read."""
 
-Source: Sloth, pkg/prometheus/api/v1. Only SLIs of kind `events` are taken: a raw ratio cannot be
-weighted by its events over longer windows.
-"""
-
-import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from alerting.sli import Sli
 from storewatch.core.errors import AlertError
 from storewatch.schema import Section
 
-SHIPPED = Path(__file__).parent / "slos"
+NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
+DEFAULT_ALERT = "SloBudgetBurn"
+"""The alert of an objective whose file names none."""
 
-_WINDOW = re.compile(r"\{\{\s*\.window\s*\}\}")
-_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
-
-
-def _query(text: str) -> str:
-    if not _WINDOW.search(text):
-        raise ValueError("the query has no {{.window}}; write rate(requests_total[{{.window}}])")
-    return text.strip()
-
-
-Query = Annotated[str, AfterValidator(_query)]
-
-
-class Events(Section):
-    """Rates of bad and of all events, each over {{.window}}."""
-
-    error_query: Query
-    total_query: Query
-
-    def errors(self, window: str) -> str:
-        """Return the query of bad events per second over a window such as 5m."""
-        return _WINDOW.sub(window, self.error_query)
-
-    def total(self, window: str) -> str:
-        """Return the query of all events per second over a window such as 5m."""
-        return _WINDOW.sub(window, self.total_query)
-
-
-class Sli(Section):
-    """What is counted."""
-
-    events: Events
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class AlertSpec(Section):
@@ -61,73 +30,121 @@ class AlertSpec(Section):
 class Alerting(Section):
     """The alert on the error budget: its name, and what both severities share."""
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(default=DEFAULT_ALERT, pattern=NAME)
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     page_alert: AlertSpec = AlertSpec()
     ticket_alert: AlertSpec = AlertSpec()
 
 
-class Slo(Section):
-    """One objective: a percentage of good events over 30 days."""
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """One objective: a percentage of good events over a period.
 
-    name: str = Field(pattern=_NAME)
-    description: str = ""
-    objective: float = Field(gt=0, lt=100)
-    labels: dict[str, str] = {}
+    Attributes:
+        service, name: who promises what; together they are its id.
+        objective: percentage of good events.
+        period_days: 7, 28 or 30.
+        sli: what is counted.
+        spec: the format that it was written in.
+        file: where.
+        labels: of all its records.
+        info_labels: of `sloth_slo_info` alone.
+    """
+
+    service: str
+    name: str
+    objective: float
+    period_days: int
     sli: Sli
-    alerting: Alerting
+    spec: str
+    file: Path
+    description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    info_labels: Mapping[str, str] = field(default_factory=dict)
+    alerting: Alerting = field(default_factory=Alerting)
+
+    @property
+    def id(self) -> str:
+        """Sloth's identifier."""
+        return f"{self.service}-{self.name}"
 
     @property
     def error_budget_ratio(self) -> float:
         """The share of events that may be bad."""
         return round(1 - self.objective / 100, 12)
 
-
-class SloFile(Section):
-    """A Sloth file: the objectives of one service."""
-
-    version: Literal["prometheus/v1"]
-    service: str = Field(pattern=_NAME)
-    labels: dict[str, str] = {}
-    slos: tuple[Slo, ...]
+    @property
+    def record_labels(self) -> dict[str, str]:
+        """The labels that each of its records carries."""
+        own = {"sloth_id": self.id, "sloth_service": self.service, "sloth_slo": self.name}
+        return {**self.labels, **own}
 
 
-def load_slos(paths: tuple[Path, ...] = ()) -> list[SloFile]:
-    """Read Sloth files, the shipped ones where none are named, in order of their names.
+def read_documents(path: Path) -> list[Any]:
+    """Return the YAML documents of a file.
 
     Raises:
-        AlertError: a file cannot be read or is no such file; one line with file, key and form.
+        AlertError: it cannot be read, is no YAML, or holds nothing.
     """
-    files = [_load(path) for path in (paths or sorted(SHIPPED.glob("*.yaml")))]
-    seen: set[str] = set()
-    for file in files:
-        for slo in file.slos:
-            identifier = f"{file.service}-{slo.name}"
-            if identifier in seen:
-                raise AlertError(f"two SLOs are called {identifier}; give each its own name")
-            seen.add(identifier)
-    return files
-
-
-def _load(path: Path) -> SloFile:
     try:
-        raw = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise AlertError(f"{path}: cannot be read ({error.strerror}); name a Sloth file") from error
+        documents = [one for one in yaml.safe_load_all(path.read_text()) if one is not None]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise AlertError(
+            f"{path}: cannot be read ({reason}); name a Sloth or OpenSLO file"
+        ) from error
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise AlertError(f"{path}: not YAML ({reason})") from error
+    if not documents:
+        raise AlertError(f"{path}: the file is empty; write a Sloth or OpenSLO document")
+    return documents
+
+
+def parse(model: type[Model], raw: Any, where: str, hints: Mapping[str, str]) -> Model:
+    """Return a validated model.
+
+    Args:
+        model: of one document.
+        raw: the document.
+        where: the file, and the document in it.
+        hints: what to say of keys that the format has and we have not, by name.
+
+    Raises:
+        AlertError: one line with file, key path and what a right value looks like.
+    """
     try:
-        return SloFile.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        raise AlertError(f"{path}: {_first(error)}") from error
+        raise AlertError(f"{where}: {_first(error, hints)}") from error
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError, hints: Mapping[str, str]) -> str:
     errors = error.errors(include_url=False)
     found = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     key = ".".join(str(part) for part in found["loc"]) or "the file"
     if found["type"] == "extra_forbidden":
-        return f"{key}: unknown key; a Sloth prometheus/v1 file with SLIs of kind events has none"
+        name = str(found["loc"][-1])
+        if name in hints:
+            return f"{key}: not supported; {hints[name]}"
+        return f"{key}: unknown key; the format has none of this name here"
+    if found["type"] == "missing":
+        return f"{key}: missing; this key is required"
     return f"{key}: {found['msg'].removeprefix('Value error, ')}"
+
+
+def refuse_twins(slos: Iterable[Slo]) -> None:
+    """Refuse two objectives of one id.
+
+    Raises:
+        AlertError: with both files.
+    """
+    seen: dict[str, Slo] = {}
+    for slo in slos:
+        if slo.id in seen:
+            raise AlertError(
+                f"{slo.file}: two SLOs are called {slo.id} (the other is in {seen[slo.id].file});"
+                " give each its own name"
+            )
+        seen[slo.id] = slo

@@ -4,7 +4,7 @@ Source: Alertmanager's documentation, "Configuration / <webhook_config>", and it
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
@@ -59,17 +59,34 @@ def _texts(raw: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
+def no_answer(url: str, error: Exception) -> UnreachableError:
+    """Return what a command says when Alertmanager gives no answer that makes sense."""
+    response = getattr(error, "response", None)
+    reason = type(error).__name__ if response is None else f"status {response.status_code}"
+    return UnreachableError(
+        f"Alertmanager does not answer at {url} ({reason});"
+        " `storewatch status` shows whether it runs"
+    )
+
+
 class Alertmanager:
     """Alertmanager's API v2.
 
     Args:
         url: its address, such as http://127.0.0.1:9093.
         receivers: alerts routed to any of these concern the desk; empty means all.
+        muted: whether an alert is muted now by maintenance, which the API does not tell.
     """
 
-    def __init__(self, url: str, receivers: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        url: str,
+        receivers: frozenset[str] = frozenset(),
+        muted: Callable[[Labels], bool] = lambda _labels: False,
+    ) -> None:
         self._url = f"{url}/api/v2/alerts"
         self._receivers = receivers
+        self._muted = muted
 
     def firing(self) -> list[Labels]:
         """Return the labels of the alerts that fire, suppressed ones left out."""
@@ -92,11 +109,9 @@ class Alertmanager:
                 (
                     {receiver["name"] for receiver in raw["receivers"]},
                     _alert(raw, firing=True),
-                    raw["status"]["state"] == "suppressed",
+                    raw["status"]["state"] == "suppressed" or self._muted(raw["labels"]),
                 )
                 for raw in response.json()
             ]
         except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-            raise UnreachableError(
-                f"Alertmanager does not answer at {self._url}: {error}"
-            ) from error
+            raise no_answer(self._url, error) from error

@@ -1,24 +1,28 @@
 """Make one recovery point of all sources and bring it to all tiers."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from backup.capture import Capture
+from backup.catalogue import read_manifest
 from backup.deliver import Delivery, deliver
 from backup.errors import one_line
 from backup.keys import load_recipients
-from backup.manifest import FILE_NAME, Manifest, ObjectRecord
+from backup.manifest import FILE_NAME, FULL, LOGICAL, Manifest
+from backup.parents import Parent, Parents, major
 from backup.progress import Progress, one_at_a_time, silent
-from backup.seal import Sink, sealing
+from backup.recovery.bases import Base, chain_of
 from backup.settings import BackupSettings
-from backup.sources.registry import open_sources
-from backup.spool import Spool, spool
+from backup.sources.base_backup import MANIFEST as BACKUP_MANIFEST
+from backup.sources.registry import open_dump, open_sources
+from backup.sources.source import Source
+from backup.spool import spool
 from backup.tiers.registry import open_tiers
-from storewatch.core.clock import utc_now
+from backup.wal.names import format_lsn
+from storewatch.core.clock import rfc3339
+from storewatch.core.errors import BackupError, UsageError
 from storewatch.core.evidence import Evidence, Measurement, new_id
 from storewatch.core.names import BYTES
 from storewatch.core.targets import Target, Verdict
@@ -53,16 +57,55 @@ def run_backup(
         UsageError: the settings cannot work (no recipients).
         BackupError: another backup is running.
     """
+
+    def sources(folder: Path) -> list[Source]:
+        return open_sources(settings, folder, lambda one: _lacking(settings, one))
+
+    return _run(settings, evidence, settings.subject, sources, FULL, progress)
+
+
+def run_dump(
+    settings: BackupSettings, evidence: EvidenceStore, progress: Progress = silent
+) -> Evidence:
+    """Make one logical dump of the database, with roles, and deliver it like a recovery point.
+
+    Args:
+        settings: of the package.
+        evidence: where the record goes.
+        progress: told of bytes.
+
+    Raises:
+        UsageError: there is no source `postgres`, or no recipients.
+        BackupError: another backup is running.
+    """
+    if settings.sources.postgres is None:
+        raise UsageError("backup.sources.postgres is not set; there is nothing to dump")
+
+    def sources(folder: Path) -> list[Source]:
+        return [open_dump(settings, folder)]
+
+    subject = f"{settings.subject}/dump"
+    return _run(settings, evidence, subject, sources, LOGICAL, progress)
+
+
+def _run(
+    settings: BackupSettings,
+    evidence: EvidenceStore,
+    subject: str,
+    sources: Callable[[Path], list[Source]],
+    kind: str,
+    progress: Progress,
+) -> Evidence:
     recipients = load_recipients(settings)
     identifier = new_id()
     report = one_at_a_time(progress)
     with spool(settings.spool, identifier, settings.minimum_free_bytes) as lent:
-        draft = evidence.open("backup", settings.subject)
+        draft = evidence.open("backup", subject)
         outcome = _Outcome()
         try:
             begun = time.monotonic()
-            capture = _Capture(settings, lent, recipients, report)
-            outcome.manifest = capture.run(identifier)
+            capture = Capture(settings, lent, recipients, report)
+            outcome.manifest = capture.run(identifier, sources(lent.folder), kind)
             outcome.capture_s = time.monotonic() - begun
             content = outcome.manifest.to_bytes()
             write_atomic(lent.folder / FILE_NAME, content)
@@ -70,78 +113,39 @@ def run_backup(
             tiers = open_tiers(settings)
             outcome.deliveries = deliver(tiers, outcome.manifest, lent.folder, report)
             outcome.deliver_s = time.monotonic() - begun
+            if not any(one.error for one in outcome.deliveries):
+                _keep_parent(settings, outcome.manifest, lent.folder)
             write_atomic(draft.folder / FILE_NAME, content)
         except Exception as error:  # noqa: BLE001 - a backup that breaks off is a failed backup
             return _finish(settings, draft, outcome, f"backup failed: {one_line(error)}")
         return _finish(settings, draft, outcome)
 
 
-class _Capture:
-    """All sources, one after another, sealed into the spool."""
+def _lacking(settings: BackupSettings, identifier: str) -> str:
+    """Tell what keeps a recovery point from being built on; empty when nothing does."""
+    for tier in open_tiers(settings):
+        try:
+            chain_of(tier, read_manifest(tier, settings.subject, identifier))
+        except BackupError as error:
+            return one_line(error)
+    return ""
 
-    def __init__(
-        self, settings: BackupSettings, lent: Spool, recipients: list[Any], progress: Progress
-    ) -> None:
-        self._settings = settings
-        self._spool = lent
-        self._recipients = recipients
-        self._progress = progress
-        self._objects: list[ObjectRecord] = []
 
-    def run(self, identifier: str) -> Manifest:
-        started_at = utc_now()
-        facts: dict[str, dict[str, Any]] = {}
-        problems: list[str] = []
-        for source in open_sources(self._settings, self._spool.folder):
-            captured = source.capture(self._opener(source.name))
-            facts[source.name] = captured.facts
-            problems.extend(captured.problems)
-        return self._manifest(identifier, started_at, facts, problems)
-
-    def _manifest(
-        self,
-        identifier: str,
-        started_at: datetime,
-        facts: dict[str, dict[str, Any]],
-        problems: list[str],
-    ) -> Manifest:
-        return Manifest(
-            id=identifier,
-            subject=self._settings.subject,
-            started_at=started_at,
-            finished_at=utc_now(),
-            objects=tuple(self._objects),
-            sources=facts,
-            problems=tuple(problems),
-        )
-
-    def _opener(self, source: str) -> Any:
-        @contextmanager
-        def open_object(name: str, estimate: int | None) -> Iterator[Sink]:
-            record = ObjectRecord(name, source, 0, "", 0, "")
-            path: Path = self._spool.folder / record.stored_name
-            self._spool.guard(0)
-
-            def watch(plain_bytes: int) -> None:
-                self._progress(f"seal {name}", plain_bytes, estimate)
-
-            level = self._settings.zstd_level
-            with sealing(path, self._recipients, level, watch, self._spool.guard) as sink:
-                yield sink
-            assert sink.sizes is not None
-            sizes = sink.sizes
-            self._objects.append(
-                ObjectRecord(
-                    name,
-                    source,
-                    sizes.plain_bytes,
-                    sizes.plain_sha256,
-                    sizes.stored_bytes,
-                    sizes.stored_sha256,
-                )
-            )
-
-        return open_object
+def _keep_parent(settings: BackupSettings, manifest: Manifest, folder: Path) -> None:
+    """Remember a base backup that every tier holds, for the next one to build on."""
+    base = Base.of(manifest)
+    if base is None:
+        return
+    parents, finished = Parents(settings.spool), rfc3339(manifest.finished_at)
+    known = parents.newest()
+    full_at = known.full_at if manifest.parent and known else finished
+    version = major(manifest.sources["postgres"]["version"])
+    stop = format_lsn(base.stop)
+    parent = Parent(
+        manifest.id, manifest.parent, finished, full_at, base.system_identifier, base.timeline,
+        stop, version,
+    )  # fmt: skip
+    parents.keep(parent, folder / BACKUP_MANIFEST)
 
 
 def _finish(
@@ -153,6 +157,13 @@ def _finish(
     if manifest is not None:
         held_by = ", ".join(verified) or "no tier"
         notes.append(f"recovery point {manifest.id}, verified in {held_by}")
+        if reason := manifest.sources.get("postgres", {}).get("full_because"):
+            notes.append(f"full: {reason}")
+        notes.extend(manifest.sources.get("postgres", {}).get("not_compared", []))
+        if manifest.sources.get("dump", {}).get("role_passwords") is False:
+            notes.append("dump: roles without passwords, the role may not read them")
+        if manifest.parent:
+            notes.append(f"incremental: builds on {manifest.parent}")
         notes.extend(f"partial: {problem}" for problem in manifest.problems)
     notes.extend(f"degraded: {one.error}" for one in outcome.deliveries if one.error)
     not_copied = len(manifest.problems) if manifest else None

@@ -1,10 +1,9 @@
 """Restore drill: bring a recovery point back for real, look at it, measure, leave nothing."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from backup.catalogue import newest_in, read_manifest
+from backup.drill_application import restored_application, walk_journeys
 from backup.drill_checks import (
     Check,
     check_files_of_backup,
@@ -21,32 +21,31 @@ from backup.drill_checks import (
     check_newest,
     check_recovery,
     check_references,
+    check_structure,
     check_tables,
     read_listing,
+    replayed_bytes,
     replayed_until,
 )
+from backup.drill_findings import Findings
+from backup.drill_orders import orders_lost
 from backup.drill_postgres import RestoredPostgres
 from backup.drill_redis import count_keys, find_redis_server
-from backup.drill_scratch import refuse_busy_port, scratch
+from backup.drill_scratch import bytes_below, refuse_busy_port, scratch
 from backup.errors import one_line
 from backup.keys import load_identity
 from backup.manifest import Manifest
 from backup.progress import Progress, one_at_a_time, silent
-from backup.restore import Times, place_of, restore_object
+from backup.recovery.objects import restore_one
+from backup.restore import place_of
 from backup.settings import BackupSettings
 from backup.tiers.registry import open_tier
 from backup.tiers.tier import Tier
-from storewatch.core.clock import rfc3339
 from storewatch.core.errors import BackupError
-from storewatch.core.evidence import Evidence, Measurement
-from storewatch.core.names import BYTES, RECOVERY_POINT_S, RECOVERY_TIME_S, ROWS_VERIFIED
-from storewatch.core.targets import Target, Verdict
-from storewatch.store.evidence import EvidenceDraft, EvidenceStore
-from storewatch.store.files import write_atomic
+from storewatch.core.evidence import Evidence
+from storewatch.core.parts import JourneyWalker
+from storewatch.store.evidence import EvidenceStore
 from storewatch.store.postgres_programs import find_postgres
-
-ARTEFACT = "drill.json"
-_MEGABYTE = 1e6
 
 
 def run_drill(
@@ -55,6 +54,8 @@ def run_drill(
     evidence: EvidenceStore,
     progress: Progress = silent,
     identifier: str | None = None,
+    why: str = "",
+    walk: JourneyWalker | None = None,
 ) -> Evidence:
     """Restore the newest recovery point of a tier (or the one named) and judge the result.
 
@@ -66,40 +67,44 @@ def run_drill(
         evidence: where the record goes.
         progress: told of bytes.
         identifier: of the recovery point.
+        why: it was chosen, for the record.
+        walk: walks the journeys of `drill.application`.
 
     Raises:
         UsageError: there is no such tier, or the port is one of production.
-        BackupError: another drill is running, or the port is in use.
+        BusyError: another drill is running.
+        BackupError: the port is in use.
     """
     opened = open_tier(settings, tier)
     with scratch(settings.drill.scratch) as folder:
         refuse_busy_port(settings)
         draft = evidence.open("drill", tier)
-        drill = _Drill(settings, opened, folder, one_at_a_time(progress))
+        drill = _Drill(
+            settings=settings,
+            tier_name=opened.name,
+            why=why,
+            tier=opened,
+            folder=folder,
+            progress=one_at_a_time(progress),
+            walk=walk,
+        )
         try:
             drill.run(identifier)
         except Exception as error:  # noqa: BLE001 - a drill that breaks off is a failed drill
             drill.checks.append(Check(drill.phase, False, one_line(error)))
+        drill.count_orders(draft.started_at)
     return drill.result(draft)
 
 
-@dataclass(slots=True)
-class _Drill:
+@dataclass(slots=True, kw_only=True)
+class _Drill(Findings):
     """One drill under way; what is known so far is in its attributes."""
 
-    settings: BackupSettings
     tier: Tier
     folder: Path
     progress: Progress
+    walk: JourneyWalker | None
     phase: str = "find recovery point"
-    manifest: Manifest | None = None
-    checks: list[Check] = field(default_factory=list)
-    times: Times = field(default_factory=Times)
-    replay_s: float | None = None
-    verify_s: float = 0.0
-    recovery_time_s: float | None = None
-    recovered_until: datetime | None = None
-    notes: list[str] = field(default_factory=list)
 
     def run(self, identifier: str | None) -> None:
         begun = time.monotonic()
@@ -110,13 +115,15 @@ class _Drill:
         self.phase = "files"
         with self._verifying():
             self._check_files(self.manifest)
-        if "postgres" in self.manifest.sources:
-            self.phase = "postgres"
-            self._check_postgres(self.manifest)
         if "redis" in self.manifest.sources:
             self.phase = "redis"
             with self._verifying():
                 self._check_redis(self.manifest)
+        if "postgres" in self.manifest.sources:
+            self.phase = "postgres"
+            self._check_postgres(self.manifest)
+        else:
+            self.recovered_until = self.manifest.started_at
         self.recovery_time_s = time.monotonic() - begun
 
     def _find(self, identifier: str | None) -> Manifest:
@@ -126,12 +133,14 @@ class _Drill:
         return newest_in(self.tier, subject)
 
     def _restore(self, manifest: Manifest, identity: Any) -> None:
+        begun = time.monotonic()
         damaged = 0
         for one in manifest.objects:
             try:
-                restore_object(
-                    self.tier, manifest, one, self.folder, identity, self.times, self.progress
-                )
+                restore_one(
+                    self.settings, self.tier, manifest, one, self.folder, identity, self.times,
+                    self.progress,
+                )  # fmt: skip
             except BackupError as error:
                 damaged += 1
                 self.checks.append(Check(f"restore {one.name}", False, str(error)))
@@ -140,6 +149,8 @@ class _Drill:
         self.checks.append(
             Check("restored", True, f"{len(manifest.objects)} objects, hashes equal")
         )
+        self.unpack_s = time.monotonic() - begun
+        self.restored_bytes = bytes_below(self.folder)
 
     def _check_files(self, manifest: Manifest) -> None:
         for facts in manifest.sources.values():
@@ -167,16 +178,33 @@ class _Drill:
         )
         self.progress("replay WAL", 0, None)
         with server:
-            self.replay_s = server.replay_s
+            self.replay_s, self.redo_s = server.replay_s, server.redo_s()
             with self._verifying(), server.connect() as connection:
                 self.progress("check rows and references", 0, None)
                 connection.execute("SET default_transaction_read_only = on")
                 self._check_database(connection, facts)
+                self.progress("check tables and indexes", 0, None)
+                self.checks.append(check_structure(connection, programs, str(parts["dbname"])))
+            self._try_application(manifest)
+
+    def _try_application(self, manifest: Manifest) -> None:
+        """Start the application; last, because it may write."""
+        application = self.settings.drill.application
+        if application is None:
+            return
+        self.phase = "application"
+        self.progress("start the application", 0, None)
+        with restored_application(self.settings, application, manifest, self.folder) as up_s:
+            self.application_up_s = up_s
+            self.progress("walk journeys", 0, None)
+            with self._verifying():
+                self.checks.extend(walk_journeys(application, self.walk))
 
     def _check_database(self, connection: psycopg.Connection[Any], facts: dict[str, Any]) -> None:
         source, drill = self.settings.sources.postgres, self.settings.drill
         assert source is not None
         self.recovered_until = replayed_until(connection, facts)
+        self.wal_bytes = replayed_bytes(connection, facts)
         self.checks.append(check_recovery(connection, facts))
         self.checks.extend(check_tables(connection, facts))
         self.checks.extend(check_newest(connection, source.newest_query, facts))
@@ -199,6 +227,16 @@ class _Drill:
         detail = f"{found} keys in database {facts['database']}; the snapshot has {facts['keys']}"
         self.checks.append(Check("redis keys", found == facts["keys"], detail))
 
+    def count_orders(self, begun: datetime) -> None:
+        """Ask production for the orders that a recovery would lose."""
+        source, query = self.settings.sources.postgres, self.settings.drill.orders_lost_query
+        if source is None or not query or self.recovered_until is None:
+            return
+        try:
+            self.orders_lost = orders_lost(source.url, query, self.recovered_until, begun)
+        except BackupError as error:
+            self.notes.append(f"recovery point in orders: not known: {error}")
+
     @contextmanager
     def _verifying(self) -> Iterator[None]:
         begun = time.monotonic()
@@ -206,59 +244,3 @@ class _Drill:
             yield
         finally:
             self.verify_s += time.monotonic() - begun
-
-    def result(self, draft: EvidenceDraft) -> Evidence:
-        """Turn what is known into evidence."""
-        failed = [check for check in self.checks if not check.ok]
-        notes = [f"{check.name}: {check.detail}" for check in failed]
-        if self.manifest is not None:
-            finished = rfc3339(self.manifest.finished_at)
-            notes.insert(0, f"recovery point {self.manifest.id} of {finished}")
-            notes.extend(f"partial backup: {one}" for one in self.manifest.problems)
-        record = {
-            "recovery_point": None if self.manifest is None else self.manifest.id,
-            "tier": self.tier.name,
-            "recovered_until": self.recovered_until and rfc3339(self.recovered_until),
-            "checks": [check.to_json() for check in self.checks],
-        }
-        content = (json.dumps(record, indent=2) + "\n").encode()
-        write_atomic(draft.folder / ARTEFACT, content)
-        overrides = [Verdict.FAIL] if failed else []
-        return draft.finish(self._measurements(draft, len(failed)), notes, overrides)
-
-    def _measurements(self, draft: EvidenceDraft, failed: int) -> list[Measurement]:
-        targets = self.settings.drill.targets
-        lost_s = None
-        if self.recovered_until is not None:
-            lost_s = max(0.0, (draft.started_at - self.recovered_until).total_seconds())
-        plain = self.manifest.plain_bytes if self.manifest else None
-        stored = self.manifest.stored_bytes if self.manifest else None
-        unpack_s = self.times.decrypt_s + self.times.restore_s
-        return [
-            Measurement(
-                RECOVERY_TIME_S, _rounded(self.recovery_time_s), "s", targets.recovery_time_s
-            ),
-            Measurement(RECOVERY_POINT_S, _rounded(lost_s), "s", targets.recovery_point_s),
-            Measurement(
-                ROWS_VERIFIED, sum(check.rows for check in self.checks), "rows", Target(">=", 1)
-            ),
-            Measurement("checks_failed", failed, "checks", Target("=", 0)),
-            Measurement("checks_passed", len(self.checks) - failed, "checks"),
-            Measurement(BYTES, plain, "bytes"),
-            Measurement("stored_bytes", stored, "bytes"),
-            Measurement("fetch_s", _rounded(self.times.fetch_s), "s"),
-            Measurement("decrypt_s", _rounded(self.times.decrypt_s), "s"),
-            Measurement("restore_s", _rounded(self.times.restore_s), "s"),
-            Measurement("replay_s", _rounded(self.replay_s), "s"),
-            Measurement("verify_s", _rounded(self.verify_s), "s"),
-            Measurement("fetch_mb_per_s", _rate(stored, self.times.fetch_s), "MB/s"),
-            Measurement("restore_mb_per_s", _rate(plain, unpack_s), "MB/s"),
-        ]
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
-
-
-def _rate(size_bytes: int | None, seconds: float) -> float | None:
-    return None if not size_bytes or not seconds else round(size_bytes / seconds / _MEGABYTE, 1)

@@ -1,6 +1,7 @@
 """What a restored recovery point must show. Each check is one line with a name and a verdict."""
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -56,6 +57,38 @@ def check_files_of_backup(data: Path, programs: Path) -> Check:
     return Check("pg_verifybackup", False, "; ".join(lines[:_NAMED_AT_MOST]) or "failed")
 
 
+def check_structure(connection: psycopg.Connection[Any], programs: Path, database: str) -> Check:
+    """Let pg_amcheck look at every table and index, and at every row's place in its indexes.
+
+    It works as the superuser that initdb made (oid 10) and installs its extension where it lacks;
+    both are the restored server's own business.
+    """
+    row = connection.execute("SELECT rolname FROM pg_roles WHERE oid = 10").fetchone()
+    assert row is not None
+    info = connection.info
+    result = subprocess.run(
+        [
+            str(programs / "pg_amcheck"),
+            f"--host={info.host}",
+            f"--port={info.port}",
+            f"--username={row[0]}",
+            "--no-password",
+            "--install-missing",
+            "--heapallindexed",
+            database,
+        ],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env={"LC_ALL": "C", "PATH": os.environ.get("PATH", "")},
+    )
+    if result.returncode == 0:
+        return Check("pg_amcheck", True, "every table and index is sound")
+    lines = (result.stdout + result.stderr).strip().splitlines()
+    return Check("pg_amcheck", False, "; ".join(lines[:_NAMED_AT_MOST]) or "failed")
+
+
 def check_recovery(connection: psycopg.Connection[Any], facts: dict[str, Any]) -> Check:
     """Compare system, and the WAL position that was reached, with the manifest."""
     row = connection.execute(
@@ -82,6 +115,14 @@ def replayed_until(connection: psycopg.Connection[Any], facts: dict[str, Any]) -
     row = connection.execute("SELECT pg_last_xact_replay_timestamp()").fetchone()
     snapshot_at = parse_rfc3339(facts["snapshot_at"])
     return max(snapshot_at, row[0]) if row and row[0] else snapshot_at
+
+
+def replayed_bytes(connection: psycopg.Connection[Any], facts: dict[str, Any]) -> int:
+    """Return the bytes of WAL between the backup's start and the end of the replay."""
+    row = connection.execute(
+        "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), %s::pg_lsn)", (facts["start_lsn"],)
+    ).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
 
 
 def check_tables(connection: psycopg.Connection[Any], facts: dict[str, Any]) -> Iterator[Check]:

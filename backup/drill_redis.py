@@ -5,12 +5,18 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import redis
+from pydantic import SecretStr
+from redis.connection import parse_url
 
 from backup.children import ending_with_us, socket_folder
+from backup.drill_scratch import free_port
 from storewatch.core.errors import BackupError, UnreachableError
 
 _POLL_S = 0.02
@@ -51,45 +57,99 @@ def count_keys(
     """
     with socket_folder(scratch) as sockets:
         socket = f"{sockets}/redis.sock"
-        log = scratch / "redis.log"
-        command = _command(program, snapshot, socket, database)
-        with (
-            log.open("wb") as out,
-            subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=ending_with_us(signal.SIGKILL),
-            ) as process,
-        ):
+        options = {**_options(snapshot, database), "port": "0", "replicaof": "127.0.0.1 0"}
+        options |= {"unixsocket": socket, "unixsocketperm": "600"}
+        client = redis.Redis(unix_socket_path=socket, db=database)
+        with _running(program, options, client, scratch, timeout_s):
             try:
-                client = redis.Redis(unix_socket_path=socket, db=database)
-                _wait_until_loaded(client, process, log, timeout_s)
                 return int(client.dbsize())
             except redis.RedisError as error:
                 raise BackupError(f"the restored snapshot cannot be read: {error}") from error
-            finally:
-                _stop(process)
 
 
-def _command(program: Path, snapshot: Path, socket: str, database: int) -> list[str]:
-    options = {
-        "port": "0",
-        "unixsocket": socket,
-        "unixsocketperm": "600",
-        "dir": str(snapshot.parent),
-        "dbfilename": snapshot.name,
+@contextmanager
+def served(
+    snapshot: Path, database: int, program: Path, scratch: Path, timeout_s: float, url: SecretStr
+) -> Iterator[dict[str, str]]:
+    """Serve the snapshot on a free port of 127.0.0.1, with production's password.
+
+    Args:
+        snapshot: the restored file; it stays as it is.
+        database: the first that has keys.
+        program: redis-server.
+        scratch: folder for the log.
+        timeout_s: for loading.
+        url: of production; user and password are taken from it, nothing else.
+
+    Yields:
+        DRILL_REDIS_PORT and DRILL_REDIS_URL.
+
+    Raises:
+        BackupError: the snapshot does not load.
+    """
+    parts: dict[str, Any] = dict(parse_url(url.get_secret_value()))  # type: ignore[no-untyped-call]
+    user, password = parts.get("username"), str(parts.get("password") or "")
+    port = free_port()
+    options = {**_options(snapshot, database), "port": str(port), "bind": "127.0.0.1"}
+    if user:
+        options["user"] = f"{user} on {_quoted('>' + password)} ~* &* +@all"
+    elif password:
+        options["requirepass"] = _quoted(password)
+    client = redis.Redis(port=port, username=user, password=password or None)
+    login = f"{quote(user or '', safe='')}:{quote(password, safe='')}@" if password else ""
+    with _running(program, options, client, scratch, timeout_s):
+        yield {
+            "DRILL_REDIS_PORT": str(port),
+            "DRILL_REDIS_URL": f"redis://{login}127.0.0.1:{port}/{parts.get('db', 0)}",
+        }
+
+
+def _options(snapshot: Path, database: int) -> dict[str, str]:
+    return {
+        "dir": _quoted(str(snapshot.parent)),
+        "dbfilename": _quoted(snapshot.name),
         "appendonly": "no",
-        "save": "",
-        "replicaof": "127.0.0.1 0",
+        "save": '""',
         "databases": str(max(16, database + 1)),
     }
-    command = [str(program)]
-    for name, value in options.items():
-        command += [f"--{name}", *(value.split() if value else [""])]
-    return command
+
+
+def _quoted(text: str) -> str:
+    """Write a text as a configuration file takes it."""
+    escaped = "".join(
+        f"\\x{byte:02x}" if chr(byte) in '"\\' else chr(byte) for byte in text.encode()
+    )
+    return f'"{escaped}"'
+
+
+@contextmanager
+def _running(
+    program: Path, options: dict[str, str], client: Any, scratch: Path, timeout_s: float
+) -> Iterator[None]:
+    """Run a server while inside; its configuration, which has a password, goes by a pipe."""
+    log = scratch / "redis.log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            [str(program), "-"],
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=scratch,
+            start_new_session=True,
+            preexec_fn=ending_with_us(signal.SIGKILL),
+        ) as process,
+    ):
+        try:
+            assert process.stdin is not None
+            text = "".join(f"{name} {value}\n" for name, value in options.items())
+            process.stdin.write(text.encode())
+            process.stdin.close()
+            _wait_until_loaded(client, process, log, timeout_s)
+            yield
+        finally:
+            client.close()
+            _stop(process)
 
 
 def _wait_until_loaded(

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import psutil
 
-from backup.lock import held
 from backup.settings import BackupSettings
 from storewatch.core.errors import BackupError, UsageError
+from storewatch.store.lock import held
 
 _LOCK = "lock"
 _SERVERS = ("postgres", "redis-server")
 _END_S = 10.0
+APPLICATION = "application"
+"""Folder of a drill in which the application works; whatever works there belongs to the drill."""
 
 
 @contextmanager
@@ -24,7 +26,7 @@ def scratch(root: Path) -> Iterator[Path]:
     """Lend an empty folder; it is gone afterwards.
 
     Raises:
-        BackupError: another drill is running.
+        BusyError: another drill is running.
     """
     root.mkdir(parents=True, exist_ok=True)
     with held(root / _LOCK, "a restore drill"):
@@ -42,7 +44,7 @@ def scratch(root: Path) -> Iterator[Path]:
 
 
 def end_servers_in(folder: Path) -> None:
-    """End database servers whose working folder lies in a drill's folder."""
+    """End the servers and applications whose working folder lies in a drill's folder."""
     found = [process for process in psutil.process_iter(["name"]) if _works_in(process, folder)]
     for process in found:
         try:
@@ -58,11 +60,26 @@ def end_servers_in(folder: Path) -> None:
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:
     try:
-        if process.info["name"] not in _SERVERS:
+        place = Path(process.cwd())
+        if not place.is_relative_to(folder.resolve()):
             return False
-        return Path(process.cwd()).is_relative_to(folder.resolve())
+        inside = place.relative_to(folder.resolve())
+        return process.info["name"] in _SERVERS or APPLICATION in inside.parts[:1]
     except (psutil.Error, OSError):
         return False
+
+
+def bytes_below(folder: Path) -> int:
+    """Return the bytes of the files in a folder and below it; one with two names counts once."""
+    states = (one.lstat() for one in folder.rglob("*") if not one.is_dir())
+    return sum({one.st_ino: one.st_size for one in states}.values())
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on at present."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def refuse_busy_port(settings: BackupSettings) -> None:
@@ -76,13 +93,22 @@ def refuse_busy_port(settings: BackupSettings) -> None:
     postgres = settings.sources.postgres
     if postgres is not None and port in postgres.ports():
         raise UsageError(f"drill.port {port} is a port of production; choose a free one")
+    refuse_held(port, "drill.port")
+
+
+def refuse_held(port: int, key: str) -> None:
+    """Make sure that nobody listens on a port.
+
+    Raises:
+        BackupError: somebody does; the key of the settings is named.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise BackupError(
-                f"port {port} is in use{_holder(port)}; free it or set drill.port"
+                f"port {port} is in use{_holder(port)}; free it or set {key}"
             ) from None
 
 

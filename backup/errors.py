@@ -7,6 +7,10 @@ class TierError(BackupError):
     """A tier cannot be written or read at present: degraded, to be caught up later."""
 
 
+class ExistsError(TierError):
+    """A key holds other bytes; what is there is never overwritten."""
+
+
 class MissingObjectError(BackupError):
     """A tier answers, but does not hold the object."""
 

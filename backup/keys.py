@@ -22,11 +22,36 @@ def ensure_identity(path: Path) -> str:
         identity = pyrage.x25519.Identity.generate()
         text = f"# public key: {identity.to_public()}\n{identity}\n"
         write_atomic(path, text.encode(), mode=0o600)
-    return str(load_identity(path).to_public())
+    return str(load_identity(path)[0].to_public())
+
+
+def rotate_keys(settings: BackupSettings) -> str:
+    """Make a new identity, put it before the old ones, and return its recipient.
+
+    What was sealed before still opens, with the identities that stay in the file. In the recipients
+    file the new recipient takes the place of the one before; others, such as one in a safe, stay.
+
+    Raises:
+        UsageError: there is no identity to follow, or no recipients file to write.
+    """
+    path, file = settings.identity_file, settings.recipients_file
+    before = str(load_identity(path)[0].to_public())
+    if file is None:
+        raise UsageError(
+            "backup.recipients names the keys; give recipients_file instead, so that a rotation "
+            "can write it"
+        )
+    made = pyrage.x25519.Identity.generate()
+    recipient = str(made.to_public())
+    text = f"# public key: {recipient}\n{made}\n{path.read_text()}"
+    write_atomic(path, text.encode(), mode=0o600)
+    lines = [line for line in file.read_text().splitlines() if line.strip() != before]
+    write_atomic(file, "\n".join([recipient, *lines, ""]).encode())
+    return recipient
 
 
 def ensure_keys(settings: BackupSettings) -> str:
-    """Create identity and recipients file of a demo unless they exist; return the recipient.
+    """Create identity and recipients file unless they exist; return the recipient.
 
     In production the two lie on different hosts: only recipients_file is copied to the backup host.
     """
@@ -38,8 +63,8 @@ def ensure_keys(settings: BackupSettings) -> str:
     return recipient
 
 
-def load_identity(path: Path) -> Any:
-    """Read the identity that opens backups.
+def load_identity(path: Path) -> list[Any]:
+    """Read the identities that open backups: today's first, then those of before a rotation.
 
     Raises:
         UsageError: the file is not there, open to others, or holds no identity.
@@ -51,12 +76,15 @@ def load_identity(path: Path) -> Any:
     except OSError as error:
         raise UsageError(
             f"no identity at {path} ({error.strerror}); a drill needs the age identity there "
-            "(age-keygen writes one)"
+            "(`storewatch backup keys` or age-keygen writes one)"
         ) from error
     try:
-        return pyrage.x25519.Identity.from_str(lines[0])
-    except (IndexError, pyrage.IdentityError):
-        raise UsageError(f"{path} holds no age identity; a line AGE-SECRET-KEY-1...") from None
+        identities = [pyrage.x25519.Identity.from_str(line) for line in lines]
+    except pyrage.IdentityError:
+        raise UsageError(f"{path}: a line is no age identity; write AGE-SECRET-KEY-1...") from None
+    if not identities:
+        raise UsageError(f"{path} holds no age identity; a line AGE-SECRET-KEY-1...")
+    return identities
 
 
 def load_recipients(settings: BackupSettings) -> list[Any]:
@@ -72,7 +100,7 @@ def load_recipients(settings: BackupSettings) -> list[Any]:
         except OSError as error:
             raise UsageError(
                 f"no recipients at {settings.recipients_file} ({error.strerror}); write age public "
-                "keys there, one a line (age1...)"
+                "keys there, one a line (age1...); `storewatch backup keys` makes a pair"
             ) from error
     try:
         recipients = [pyrage.x25519.Recipient.from_str(key) for key in keys]

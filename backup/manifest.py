@@ -19,6 +19,7 @@ FORMAT = "storewatch-backup"
 VERSION = 1
 FILE_NAME = "manifest.json"
 SUFFIX = ".zst.age"
+FULL, INCREMENTAL, LOGICAL = "full", "incremental", "logical"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 
 
@@ -56,6 +57,8 @@ class Manifest:
         objects: everything that was copied.
         sources: what each source says of itself, see `sources/`.
         problems: what is not in the copy, and why; empty for a complete one.
+        kind: `full`, `incremental` (PostgreSQL only as what changed since the parent), `logical`.
+        parent: id of the recovery point that an incremental one builds on, else empty.
     """
 
     id: str
@@ -65,6 +68,8 @@ class Manifest:
     objects: tuple[ObjectRecord, ...]
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    kind: str = FULL
+    parent: str = ""
 
     @property
     def stored_bytes(self) -> int:
@@ -94,6 +99,8 @@ class Manifest:
             "version": VERSION,
             "id": self.id,
             "subject": self.subject,
+            "kind": self.kind,
+            "parent": self.parent,
             "started_at": rfc3339(self.started_at),
             "finished_at": rfc3339(self.finished_at),
             "complete": not self.problems,
@@ -124,6 +131,11 @@ class Manifest:
             names = [members["id"], *(one["name"] for one in members["objects"])]
             if not all(_NAME.fullmatch(name) for name in names):
                 raise DamagedError("manifest has a name that leads out of its folder")
+            kind, parent = members["kind"], members["parent"]
+            if kind not in (FULL, INCREMENTAL, LOGICAL) or (kind == INCREMENTAL) != bool(parent):
+                raise DamagedError(f"manifest of kind {kind!r} with parent {parent!r}")
+            if parent and not _NAME.fullmatch(parent):
+                raise DamagedError("manifest has a name that leads out of its folder")
             return cls(
                 id=members["id"],
                 subject=members["subject"],
@@ -132,6 +144,8 @@ class Manifest:
                 objects=tuple(ObjectRecord(**one) for one in members["objects"]),
                 sources=members["sources"],
                 problems=tuple(members["problems"]),
+                kind=kind,
+                parent=parent,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedError(f"manifest is truncated or malformed ({error})") from None

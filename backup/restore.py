@@ -1,14 +1,14 @@
 """Bring a recovery point back from a tier: fetch, verify, decrypt, unpack."""
 
 import hashlib
-import os
+import io
 import shutil
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from backup.catalogue import newest_in, read_manifest
@@ -17,22 +17,26 @@ from backup.errors import DamagedError, DecryptionError
 from backup.keys import load_identity
 from backup.manifest import Manifest, ObjectRecord
 from backup.progress import Progress, silent
-from backup.seal import CHUNK_BYTES, Plain, opened
+from backup.seal import CHUNK_BYTES, opened
 from backup.settings import BackupSettings
 from backup.tiers.registry import open_tier
 from backup.tiers.tier import Tier
+from backup.untar import untar
 from storewatch.core.errors import BackupError, UsageError
+from storewatch.store.files import sync_folder, write_atomic
 
 _ARCHIVE = ".tar"
+UNFINISHED = "RESTORE-NOT-FINISHED"
 
 
 @dataclass(slots=True)
 class Times:
-    """Seconds spent; their sum is the time from the first byte to unpacked files.
+    """Seconds spent; reading, decrypting and writing go on at the same time.
 
     Attributes:
-        fetch_s: reading from the tier, hashing, writing the sealed bytes.
-        decrypt_s: waiting for decryption and decompression.
+        fetch_s: reading from the tier and hashing.
+        decrypt_s: waiting for plain bytes: fetch, decryption and decompression, as far as they
+            take longer than writing.
         restore_s: writing the plain files.
     """
 
@@ -67,9 +71,20 @@ def restore(
         else read_manifest(opened_tier, settings.subject, identifier)
     )
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for one in manifest.objects:
-        restore_object(opened_tier, manifest, one, target, identity, Times(), progress)
+    with unfinished(target):
+        for one in manifest.objects:
+            restore_object(opened_tier, manifest, one, target, identity, Times(), progress)
     return manifest
+
+
+@contextmanager
+def unfinished(target: Path) -> Iterator[None]:
+    """Mark a folder as not finished until the end, so that a killed restore never looks whole."""
+    marker = target / UNFINISHED
+    write_atomic(marker, b"A restore into this folder has not ended: do not use what is here.\n")
+    yield
+    marker.unlink()
+    sync_folder(target)
 
 
 def refuse_occupied(target: Path) -> None:
@@ -78,6 +93,11 @@ def refuse_occupied(target: Path) -> None:
     Raises:
         UsageError: the target is a file or holds something.
     """
+    if (target / UNFINISHED).exists():
+        raise UsageError(
+            f"{target} holds a restore that was broken off ({UNFINISHED}); remove it or name a new "
+            "folder"
+        )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is not empty; a restore needs a new or an empty folder")
 
@@ -96,115 +116,100 @@ def restore_object(
     times: Times,
     progress: Progress,
 ) -> None:
-    """Fetch one object, verify it, unpack it; the sealed bytes are gone afterwards.
+    """Fetch one object, open it and unpack it in one pass; what fails leaves nothing behind.
 
     Raises:
         BackupError: it is missing, damaged, or not for this identity; tier and object are named.
     """
-    sealed = target / f".{one.stored_name}"
+    place = place_of(one, target)
+    begun = time.monotonic()
+    fetched = Fetched(tier, manifest, one, progress)
     try:
-        begun = time.monotonic()
-        fetch(tier, manifest, one, sealed, progress)
-        times.fetch_s += time.monotonic() - begun
-        begun = time.monotonic()
-        waited_s = unpack(tier, manifest, one, sealed, place_of(one, target), identity, progress)
-        times.decrypt_s += waited_s
-        times.restore_s += time.monotonic() - begun - waited_s
-    finally:
-        sealed.unlink(missing_ok=True)
+        waited_s = _unpack(fetched, one, place, identity)
+        fetched.check()
+    except BaseException as error:
+        shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink(True)
+        if isinstance(error, DecryptionError | DamagedError):
+            fetched.check()  # bytes that are not those of the backup explain it
+            raise type(error)(f"{fetched.where}: {error}") from None
+        if isinstance(error, tarfile.TarError | OSError):
+            raise BackupError(f"{fetched.where} cannot be unpacked: {error}") from error
+        raise
+    times.fetch_s += fetched.took_s
+    times.decrypt_s += waited_s
+    times.restore_s += time.monotonic() - begun - waited_s
 
 
-def fetch(
-    tier: Tier, manifest: Manifest, one: ObjectRecord, destination: Path, progress: Progress
-) -> None:
-    """Copy a sealed object to a file and verify its size and SHA-256.
+class Fetched(io.RawIOBase):
+    """The sealed bytes of an object as they come from a tier, hashed as they are read.
 
-    Raises:
-        BackupError: it is missing, damaged or cannot be read.
+    Attributes:
+        where: tier and key, for messages.
+        took_s: seconds that the tier took.
     """
-    seen, size_bytes = hashlib.sha256(), 0
-    with destination.open("xb") as file:
-        for chunk in tier.read(key_of(manifest, one.stored_name)):
-            file.write(chunk)
-            seen.update(chunk)
-            size_bytes += len(chunk)
-            progress(f"fetch {one.name}", size_bytes, one.stored_bytes)
-    compare(tier.name, manifest, one, size_bytes, seen.hexdigest())
+
+    def __init__(
+        self, tier: Tier, manifest: Manifest, one: ObjectRecord, progress: Progress
+    ) -> None:
+        self._tier, self._manifest, self._one = tier, manifest, one
+        self._progress = progress
+        self._chunks = tier.read(key_of(manifest, one.stored_name))
+        self._rest = memoryview(b"")
+        self._hash = hashlib.sha256()
+        self._failure: Exception | None = None
+        self.where = f"tier {tier.name}: {key_of(manifest, one.stored_name)}"
+        self.size_bytes = 0
+        self.took_s = 0.0
+
+    def readable(self) -> bool:
+        """Say that this file is for reading."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 at the end."""
+        if not self._rest:
+            self._rest = memoryview(self._next())
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def _next(self) -> bytes:
+        begun = time.monotonic()
+        try:
+            chunk = next(self._chunks, b"")
+        except Exception as error:
+            self._failure = error
+            raise
+        self._hash.update(chunk)
+        self.size_bytes += len(chunk)
+        self.took_s += time.monotonic() - begun
+        self._progress(f"restore {self._one.name}", self.size_bytes, self._one.stored_bytes)
+        return chunk
+
+    def check(self) -> None:
+        """Read what is left and compare size and SHA-256 with the manifest.
+
+        Raises:
+            BackupError: it is missing, damaged or cannot be read.
+        """
+        while self._failure is None and self._next():
+            pass
+        if self._failure is not None:
+            raise self._failure
+        compare(self._tier.name, self._manifest, self._one, self.size_bytes, self._hash.hexdigest())
 
 
-def unpack(
-    tier: Tier,
-    manifest: Manifest,
-    one: ObjectRecord,
-    sealed: Path,
-    place: Path,
-    identity: Any,
-    progress: Progress,
-) -> float:
-    """Open a sealed file and unpack it.
-
-    Returns:
-        seconds spent waiting for decryption and decompression.
-
-    Raises:
-        BackupError: the identity does not fit, or the content is not what was captured.
-    """
-    where = f"tier {tier.name}: {key_of(manifest, one.stored_name)}"
-    with sealed.open("rb") as file, _named(where), opened(file, identity) as plain:
-        watch: Callable[[], None] = lambda: progress(  # noqa: E731 - one expression, used twice
-            f"unpack {one.name}", plain.size_bytes, one.plain_bytes
-        )
+def _unpack(sealed: Any, one: ObjectRecord, place: Path, identity: Any) -> float:
+    """Open a sealed object and unpack it; return the seconds spent waiting for plain bytes."""
+    with opened(sealed, identity) as plain:
         if one.name.endswith(_ARCHIVE):
-            _extract(plain, place, watch)
+            untar(plain, place)
         else:
             with place.open("xb") as restored:
                 shutil.copyfileobj(plain, restored, CHUNK_BYTES)
         while plain.read(CHUNK_BYTES):  # the padding behind the archive is part of the hash
-            watch()
+            pass
         if (plain.size_bytes, plain.sha256) != (one.plain_bytes, one.plain_sha256):
             raise DamagedError("its plain bytes are not the captured ones")
         return plain.waited_s
-
-
-def _extract(plain: Plain, place: Path, watch: Callable[[], None]) -> None:
-    """Unpack files and folders below the place and nothing else.
-
-    Stricter than tarfile's `filter="data"`, which Python before 3.11.4 (Debian 12) does not have:
-    no links, no devices, and a file never replaces another one.
-    """
-    place.mkdir(mode=0o700)
-    with tarfile.open(fileobj=plain, mode="r|", bufsize=CHUNK_BYTES) as archive:
-        for member in archive:
-            _extract_member(archive, member, place)
-            archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all
-            watch()
-
-
-def _extract_member(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
-    inside = PurePosixPath(member.name)
-    if inside.is_absolute() or ".." in inside.parts:
-        raise DamagedError(f"the archive has {member.name!r}, which leads out of its folder")
-    path = place / inside
-    if member.isdir():
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(member.mode & 0o755 | 0o700)
-    elif member.isreg():
-        content = archive.extractfile(member)
-        assert content is not None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            shutil.copyfileobj(content, file, CHUNK_BYTES)
-            os.fchmod(file.fileno(), member.mode & 0o755 | 0o600)
-        os.utime(path, (member.mtime, member.mtime))
-    else:
-        raise DamagedError(f"the archive has {member.name!r}, which is no file and no folder")
-
-
-@contextmanager
-def _named(where: str) -> Iterator[None]:
-    try:
-        yield
-    except (DecryptionError, DamagedError) as error:
-        raise type(error)(f"{where}: {error}") from None
-    except (tarfile.TarError, OSError) as error:
-        raise BackupError(f"{where} cannot be unpacked: {error}") from error

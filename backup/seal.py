@@ -7,6 +7,7 @@ storewatch.
 import hashlib
 import io
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +19,11 @@ from typing import Any, BinaryIO
 import pyrage
 import zstandard
 
+from backup.children import widen
 from backup.errors import DamagedError, DecryptionError
 
 CHUNK_BYTES = 1 << 20
+_CHUNKS_AHEAD = 4
 _MAX_WINDOW_BYTES = 128 << 20  # `zstd --long=27` and level 19 open; a forged window does not
 
 
@@ -105,6 +108,7 @@ def sealing(
     with destination.open("xb") as file:
         stored = _Tally(file, guard)
         handle_in, handle_out = os.pipe()
+        widen(handle_out)
         worker = _Worker(
             lambda reader: pyrage.encrypt_io(reader, stored, list(recipients)),
             os.fdopen(handle_in, "rb", buffering=CHUNK_BYTES),
@@ -171,14 +175,17 @@ class _Worker:
 class Plain(io.RawIOBase):
     """The plain bytes of a sealed object, hashed as they are read.
 
+    Args:
+        chunks: the bytes; an exception among them is raised when it is reached.
+
     Attributes:
         size_bytes: read so far.
         waited_s: seconds that its reader waited for decryption and decompression.
     """
 
-    def __init__(self, source: Any, failure: Callable[[], Exception | None]) -> None:
-        self._source = source
-        self._failure = failure
+    def __init__(self, chunks: Iterator[bytes | Exception]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
         self._hash = hashlib.sha256()
         self.size_bytes = 0
         self.waited_s = 0.0
@@ -187,6 +194,10 @@ class Plain(io.RawIOBase):
         """Say that this file is for reading."""
         return True
 
+    def tell(self) -> int:
+        """Return how much was read."""
+        return self.size_bytes
+
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer; 0 only at the true end of the object.
 
@@ -194,23 +205,23 @@ class Plain(io.RawIOBase):
             DecryptionError: the identity does not fit or the bytes were altered.
             DamagedError: what was sealed is no whole zstd frame.
         """
-        begun = time.monotonic()
-        try:
-            count: int = self._source.readinto(buffer)
-        except zstandard.ZstdError as error:
-            if failure := self._failure():
-                raise failure from None
-            raise DamagedError(f"zstd: {error}") from None
-        if count == 0 and (failure := self._failure()):
-            raise failure
-        self._hash.update(memoryview(buffer)[:count])
+        if not self._rest:
+            begun = time.monotonic()
+            chunk = next(self._chunks, b"")
+            self.waited_s += time.monotonic() - begun
+            if isinstance(chunk, Exception):
+                raise chunk
+            self._hash.update(chunk)
+            self._rest = memoryview(chunk)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
         self.size_bytes += count
-        self.waited_s += time.monotonic() - begun
         return count
 
     @property
     def sha256(self) -> str:
-        """The hash of what was read so far."""
+        """The hash of what was read; of the whole object at its end."""
         return self._hash.hexdigest()
 
 
@@ -218,39 +229,72 @@ class Plain(io.RawIOBase):
 def opened(sealed: BinaryIO, identity: Any) -> Iterator[Plain]:
     """Read the plain bytes of a sealed object.
 
+    One thread decrypts, one decompresses, and the caller does with the result what it likes.
+
     Args:
         sealed: the stored bytes.
-        identity: the age identity.
+        identity: the age identity, or a list of which one fits.
     """
-    handle_in, handle_out = os.pipe()
-    writer = os.fdopen(handle_out, "wb", buffering=CHUNK_BYTES)
-    errors: list[Exception] = []
-
-    def decrypt() -> None:
-        try:
-            with writer:
-                pyrage.decrypt_io(sealed, writer, [identity])
-        except BrokenPipeError:  # the reader went away; it knows why
-            pass
-        except Exception as error:  # noqa: BLE001 - handed to the thread that reads
-            # pyrage reports altered bytes in mid-stream as OSError without a number.
-            altered = isinstance(error, OSError) and error.errno is None
-            if altered or isinstance(error, pyrage.DecryptError):
-                error = DecryptionError(f"age: {error}")
-            errors.append(error)
-
-    thread = threading.Thread(target=decrypt, name="open", daemon=True)
+    ready: queue.Queue[bytes | Exception | None] = queue.Queue(_CHUNKS_AHEAD)
+    abandoned = threading.Event()
+    arguments = (sealed, identity, ready, abandoned)
+    thread = threading.Thread(target=_open, args=arguments, name="open", daemon=True)
     thread.start()
-
-    def failure() -> Exception | None:
-        thread.join()
-        return errors[0] if errors else None
-
-    reader = os.fdopen(handle_in, "rb", buffering=0)
+    chunks: Iterator[Any] = iter(ready.get, None)
     try:
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
-        with decompressor.stream_reader(reader, read_size=CHUNK_BYTES, closefd=False) as stream:
-            yield Plain(stream, failure)
+        yield Plain(chunks)
     finally:
-        reader.close()
+        abandoned.set()
+        for _ in chunks:  # the thread may wait for room
+            pass
         thread.join()
+
+
+def _open(
+    sealed: BinaryIO,
+    identity: Any,
+    ready: "queue.Queue[bytes | Exception | None]",
+    abandoned: threading.Event,
+) -> None:
+    """Hand over the plain bytes, then what went wrong, if anything, then None whatever happens."""
+    failures: list[Exception] = []
+    try:
+        for chunk in _plain(sealed, identity, failures):
+            ready.put(chunk)
+            if abandoned.is_set():
+                break
+    except Exception as error:  # noqa: BLE001 - handed to the thread that reads
+        zstd = isinstance(error, zstandard.ZstdError)
+        failures.append(DamagedError(f"zstd: {error}") if zstd else error)
+    for last in (*failures[:1], None):
+        ready.put(last)
+
+
+def _plain(sealed: BinaryIO, identity: Any, failures: list[Exception]) -> Iterator[bytes]:
+    """Yield the plain bytes; why decryption ended early comes first among the failures."""
+    handle_in, handle_out = os.pipe()
+    widen(handle_out)
+    arguments = (sealed, identity, handle_out, failures)
+    decrypting = threading.Thread(target=_decrypt, args=arguments, name="decrypt", daemon=True)
+    decrypting.start()
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
+    try:
+        with os.fdopen(handle_in, "rb", buffering=0) as reader:
+            yield from decompressor.read_to_iter(reader, CHUNK_BYTES, CHUNK_BYTES)
+    finally:
+        decrypting.join()
+
+
+def _decrypt(sealed: BinaryIO, identity: Any, handle: int, failures: list[Exception]) -> None:
+    try:
+        with os.fdopen(handle, "wb", buffering=CHUNK_BYTES) as writer:
+            several = identity if isinstance(identity, list) else [identity]
+            pyrage.decrypt_io(sealed, writer, several)
+    except BrokenPipeError:  # the reader went away; it knows why
+        pass
+    except Exception as error:  # noqa: BLE001 - handed to the thread that reads
+        # pyrage reports altered bytes in mid-stream as OSError without a number.
+        altered = isinstance(error, OSError) and error.errno is None
+        if altered or isinstance(error, pyrage.DecryptError):
+            error = DecryptionError(f"age: {error}")
+        failures.append(error)

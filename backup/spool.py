@@ -5,10 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backup.lock import held
 from storewatch.core.errors import BackupError
+from storewatch.store.lock import held
 
 _LOCK = "lock"
+_KEPT = (
+    _LOCK,
+    "wal",
+    "parents",
+    "state",
+    "sync",
+)  # of the WAL archiver; manifests that increments build on
 _GUARD_EVERY_BYTES = 64 << 20
 
 
@@ -47,12 +54,13 @@ def spool(root: Path, identifier: str, minimum_free_bytes: int) -> Iterator[Spoo
     """Lend the spool to one run: clear what a killed run left, and leave nothing.
 
     Raises:
-        BackupError: another run holds it, or it is too full.
+        BusyError: another run holds it.
+        BackupError: it is too full.
     """
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with held(root / _LOCK, "a backup"):
         for leftover in root.iterdir():
-            if leftover.name != _LOCK:
+            if leftover.name not in _KEPT:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         folder = root / identifier
         folder.mkdir(mode=0o700)

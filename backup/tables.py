@@ -14,6 +14,8 @@ All measurements of a backup are taken in one REPEATABLE READ snapshot before th
 begins, so the restored server contains at least that. Rows above the boundary and changing columns
 are covered by pg_verifybackup's file checksums and by the shop's invariants, not by this checksum.
 Rows of such a table are never deleted: one that was would be missing from the restored table.
+A table that is dropped, truncated or rewritten while the base backup runs is not compared, and the
+manifest says so (`not_compared`); it is in the backup as it was at its end.
 
 Formula: checksum = sum over rows of the first 64 bits (signed) of SHA-256 of the row's text
 `ROW(columns)::text`, as a decimal number; independent of the order of rows.
@@ -113,6 +115,21 @@ def measure(
     row = connection.execute(sql.Composed([statement, condition])).fetchone()
     assert row is not None
     return TableRecord(table, names, settled_by, parent, row[0], row[1])
+
+
+def stored_in(connection: psycopg.Connection[Any], table: str) -> str:
+    """Return which files hold a table; it changes when it is truncated, rewritten or made anew.
+
+    Empty when there is no such table.
+    """
+    row = connection.execute(
+        """SELECT c.oid, c.relfilenode, ARRAY(
+             SELECT (p.oid, p.relfilenode)::text FROM pg_partition_tree(c.oid) t
+             JOIN pg_class p ON p.oid = t.relid ORDER BY p.oid)
+           FROM pg_class c WHERE c.oid = to_regclass(%s)""",
+        (identifier(table).as_string(connection),),
+    ).fetchone()
+    return "" if row is None else str(row)
 
 
 def _settled(

@@ -3,12 +3,43 @@
 import json
 import sys
 
-from benchmarks.edge import edge_lines_per_s
+from benchmarks.anomaly import anomaly_drops_found
+from benchmarks.backup import (
+    backup_cpu_s_per_gb,
+    backup_rss_peak_bytes,
+    backup_throughput_ratio,
+    restore_throughput_ratio,
+)
+from benchmarks.edge import edge_lines_per_s, edge_vs_mtail_ratio
+from benchmarks.probe import (
+    probe_1000_targets_core_ratio,
+    probe_1000_targets_rss_bytes,
+    probe_added_latency_p99_s,
+    probe_cost_ratio,
+)
+from benchmarks.slo import slo_eval_core_ratio
 from storewatch.config import DEFAULT_FILE, state_folder
 from storewatch.core.targets import worst
+from storewatch.pages import number
 from storewatch.store.files import write_atomic
 
-FIGURES = {function.__name__: function for function in (edge_lines_per_s,)}
+FIGURES = {
+    function.__name__: function
+    for function in (
+        edge_lines_per_s,
+        edge_vs_mtail_ratio,
+        anomaly_drops_found,
+        slo_eval_core_ratio,
+        probe_cost_ratio,
+        probe_1000_targets_core_ratio,
+        probe_1000_targets_rss_bytes,
+        probe_added_latency_p99_s,
+        backup_throughput_ratio,
+        restore_throughput_ratio,
+        backup_rss_peak_bytes,
+        backup_cpu_s_per_gb,
+    )
+}
 
 
 def main(names: list[str]) -> int:
@@ -20,8 +51,8 @@ def main(names: list[str]) -> int:
     for figure in figures:
         ratio = "-" if figure.ratio is None else f"{figure.ratio:.1f}"
         print(
-            f"{figure.name}: {figure.value:,.0f} {figure.unit}; {figure.peer}:"
-            f" {figure.peer_value or 0:,.0f}; ratio {ratio} (target {figure.target})"
+            f"{figure.name}: {number(figure.value)} {figure.unit}; {figure.peer}:"
+            f" {number(figure.peer_value)}; ratio {ratio} (target {figure.target})"
             f" {figure.verdict}"
         )
     home = state_folder(DEFAULT_FILE.resolve())

@@ -12,7 +12,10 @@ _ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of `bench.json`; `ratio` is ours divided by the peer's."""
+    """One line of `bench.json`; `ratio` is ours divided by the peer's.
+
+    The target judges the ratio, or with `absolute` our value itself.
+    """
 
     name: str
     value: float
@@ -20,6 +23,7 @@ class Figure:
     peer: str
     peer_value: float | None
     target: Target
+    absolute: bool = False
 
     @property
     def ratio(self) -> float | None:
@@ -28,13 +32,14 @@ class Figure:
 
     @property
     def verdict(self) -> Verdict:
-        """The ratio judged by the target; a figure without its peer is INCONCLUSIVE."""
-        return self.target.judge(self.ratio)
+        """What the target judges; a figure without its peer is INCONCLUSIVE."""
+        return self.target.judge(self.value if self.absolute and self.ratio else self.ratio)
 
     def to_json(self) -> dict[str, Any]:
         """Return the figure in the form of bench.json."""
         derived = {"ratio": self.ratio, "target": str(self.target), "verdict": self.verdict}
-        return {**asdict(self), **derived}
+        own = {key: value for key, value in asdict(self).items() if key != "absolute"}
+        return {**own, **derived}
 
 
 def per_cpu_second(ours: Callable[[], int], peers: Callable[[], int]) -> tuple[float, float]:

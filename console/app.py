@@ -17,8 +17,11 @@ from starlette.routing import Route
 
 from alerting.incidents import IncidentBook
 from alerting.webhook import read_webhook
+from console.drills import trend
 from runbooks.page import Library
+from storewatch.core.clock import utc_now
 from storewatch.core.errors import AlertError, StorewatchError, UsageError
+from storewatch.core.targets import Verdict
 from storewatch.pages import page_environment
 from storewatch.store.evidence import EvidenceStore
 
@@ -30,6 +33,7 @@ _SECTIONS = {
     "incident.html": "incidents",
     "evidence.html": "evidence",
     "one_evidence.html": "evidence",
+    "drills.html": "drills",
     "runbooks.html": "runbooks",
     "runbook.html": "runbooks",
 }
@@ -77,6 +81,7 @@ class Console:
             "/evidence": self.evidence,
             "/evidence/{id}": self.one_evidence,
             "/evidence/{id}/files/{path:path}": self.artefact,
+            "/drills": self.drills,
             "/runbooks": self.runbooks,
             "/runbooks/{name}": self.runbook,
         }
@@ -152,6 +157,14 @@ class Console:
         if path not in {artefact.path for artefact in evidence.artefacts} or not file.is_file():
             raise UsageError(f"evidence {evidence.id} has no artefact {path!r}")
         return FileResponse(file, headers=_SEALED)
+
+    def drills(self, _request: Request) -> Response:
+        """Restore drills and their trend."""
+        drills = self._evidence.list(kind="drill")[:_EVIDENCE_SHOWN]
+        sabotages = self._evidence.list(kind="sabotage")[:_EVIDENCE_SHOWN]
+        found = sum(one.verdict is Verdict.PASS for one in sabotages)
+        values = trend(drills, utc_now())
+        return self._page("drills.html", sabotages=sabotages, found=found, **values)
 
     def runbooks(self, _request: Request) -> Response:
         """All pages."""

@@ -1,11 +1,9 @@
 """The section `loadtests:` of storewatch.yaml."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from storewatch.core.targets import Target
-from storewatch.schema import Duration, Section, TargetField
+from storewatch.schema import BesidePath, Duration, Section, TargetField
 
 
 class ProfileSettings(Section):
@@ -40,7 +38,7 @@ class LoadSettings(Section):
     """Load tests of the journeys."""
 
     base_url: str
-    ca_file: Path | None = None
+    ca_file: BesidePath | None = None
     journeys: dict[str, str]
     timeout: Duration = 10.0
     connections: int = Field(default=200, ge=1)

@@ -1,217 +1,157 @@
-"""The exporter: one page of metrics, asked of all collectors at once, each within its own time."""
+"""The exporter's HTTP server: /metrics as a page of collectors, /probe as probes at the scrape."""
 
-import logging
+import asyncio
+import contextlib
+import functools
+import math
+import resource
+import socket
 import threading
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from prometheus_client import PROCESS_COLLECTOR
-from prometheus_client.core import Metric
-from prometheus_client.exposition import choose_encoder
+import uvloop
 
-from monitors.families import Collector, gauge, merge
+from monitors.exposition import CONTENT_TYPE, exposition
+from monitors.page import Page
+from monitors.probes.modules import NamedModule
+from monitors.probes.prober import Prober, explanation
+from monitors.web import Answer, Connection, Request, Shared
 from storewatch.core.errors import UnreachableError
 
-_log = logging.getLogger(__name__)
-
-_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+DEFAULT_MODULE = "http_2xx"
+_TIMEOUT_HEADER = b"x-prometheus-scrape-timeout-seconds"
 _TIMEOUT_OFFSET_S = 0.5
 """Kept back of Prometheus' scrape timeout for writing the page. Source: blackbox_exporter."""
 
 
-@dataclass(slots=True)
-class _Run:
-    """One call of a collector in its own thread."""
+@functools.lru_cache(64)
+def scrape_limit_s(header: str) -> float | None:
+    """Return the seconds a scrape may take by Prometheus' timeout header; None for no bound.
 
-    started: float
-    done: threading.Event = field(default_factory=threading.Event)
-    families: list[Metric] | None = None
-    error: str = ""
-    duration_s: float = 0.0
+    No header and 0 seconds are no bound. Source: blackbox_exporter.
 
-
-class Slot:
-    """One collector and at most one run of it: a stuck backend holds one thread, never more."""
-
-    def __init__(self, collector: Collector) -> None:
-        self.collector = collector
-        self._lock = threading.Lock()
-        self._run: _Run | None = None
-        self._was_up: bool | None = None
-
-    def start(self) -> _Run:
-        """Return the run in flight, begun now unless one is still under way."""
-        with self._lock:
-            if self._run is None or self._run.done.is_set():
-                self._run = _Run(time.monotonic())
-                threading.Thread(target=self._collect, args=(self._run,), daemon=True).start()
-            return self._run
-
-    def result(self, run: _Run, deadline: float) -> tuple[list[Metric], bool, float]:
-        """Wait for a run until its own timeout or the deadline (monotonic), whichever is first.
-
-        Returns:
-            The families (those of `down()` after a failure), success, and the seconds it took.
-        """
-        until = min(run.started + self.collector.timeout_s, deadline)
-        finished = run.done.wait(max(0.0, until - time.monotonic()))
-        if finished and run.families is not None:
-            self._note(True, "")
-            return run.families, True, run.duration_s
-        waited_s = time.monotonic() - run.started
-        self._note(False, run.error if finished else f"no answer within {waited_s:.1f} s")
-        return list(self.collector.down()), False, run.duration_s if finished else waited_s
-
-    def _collect(self, run: _Run) -> None:
-        try:
-            run.families = list(self.collector.collect())
-        except Exception as error:  # noqa: BLE001 - whatever a backend does, the exporter lives
-            run.error = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
-        run.duration_s = time.monotonic() - run.started
-        run.done.set()
-
-    def _note(self, up: bool, reason: str) -> None:
-        if up != self._was_up:
-            if not up:
-                _log.warning("%s: %s", self.collector.name, reason)
-            elif self._was_up is not None:
-                _log.info("%s: answers again", self.collector.name)
-            self._was_up = up
+    Raises:
+        ValueError: it is no time.
+    """
+    with contextlib.suppress(ValueError):
+        timeout_s = float(header or 0)
+        if timeout_s == 0:
+            return None
+        if 0 < timeout_s < math.inf:
+            return max(timeout_s - _TIMEOUT_OFFSET_S, timeout_s / 2)
+    raise ValueError(
+        f"X-Prometheus-Scrape-Timeout-Seconds: {header!r} is no time; write seconds, such as 10"
+    )
 
 
-class Page:
-    """All collectors as one registry: `collect()` runs them in parallel.
+class Routes:
+    """What is answered: /metrics off the loop, /probe and /health on it.
 
     Args:
-        collectors: what is asked.
-        deadline_s: the longest that one page takes.
+        page: what /metrics tells.
+        prober: what /probe asks.
     """
 
-    def __init__(self, collectors: Sequence[Collector], deadline_s: float) -> None:
-        names = [c.name for c in collectors]
-        assert len(set(names)) == len(names), f"collectors share a name: {names}"
-        self._slots = [Slot(c) for c in collectors]
-        self._deadline_s = deadline_s
-
-    def collect(self, limit_s: float | None = None) -> Iterable[Metric]:
-        """Return the merged families of all collectors and how each of them fared."""
-        limit_s = self._deadline_s if limit_s is None else min(limit_s, self._deadline_s)
-        deadline = time.monotonic() + limit_s
-        runs = [(slot, slot.start()) for slot in self._slots]
-        families: list[Metric] = []
-        success, duration = [], []
-        for slot, run in runs:
-            found, ok, seconds = slot.result(run, deadline)
-            families.extend(found)
-            labels = {"collector": slot.collector.name}
-            success.append((labels, float(ok)))
-            duration.append((labels, seconds))
-        families.append(
-            gauge("storewatch_collector_success", "Whether the collector answered.", success)
-        )
-        families.append(
-            gauge("storewatch_collector_duration_seconds", "Time the collector took.", duration)
-        )
-        families.extend(PROCESS_COLLECTOR.collect())
-        return merge(families)
-
-
-class _BoundPage:
-    """A page with the time that this scrape leaves, in the form that encoders ask for."""
-
-    def __init__(self, page: Page, limit_s: float | None) -> None:
+    def __init__(self, page: Page, prober: Prober) -> None:
         self._page = page
-        self._limit_s = limit_s
+        self._prober = prober
+        # As many scrapes at once as have somebody to wait for; each is bound by the deadline.
+        self._scrapes = ThreadPoolExecutor(8, thread_name_prefix="scrape")
 
-    def collect(self) -> Iterable[Metric]:
-        return self._page.collect(self._limit_s)
+    async def answer(self, request: Request) -> Answer:
+        """Answer one request."""
+        if request.method != b"GET":
+            return Answer(b"ask with GET\n", 405)
+        try:
+            limit_s = scrape_limit_s(request.header(_TIMEOUT_HEADER))
+        except ValueError as error:
+            return Answer(f"{error}\n".encode(), 400)
+        if request.path == "/probe":
+            return await self._probe(request.query, limit_s)
+        if request.path == "/metrics":
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._scrapes, self._metrics, limit_s)
+        if request.path == "/health":
+            return Answer(b"ok\n")
+        return Answer(b"metrics are at /metrics, probes at /probe?target=...&module=...\n", 404)
 
+    def _metrics(self, limit_s: float | None) -> Answer:
+        return Answer(exposition(self._page.collect(limit_s)), 200, CONTENT_TYPE)
 
-def scrape_limit_s(header: str | None) -> float | None:
-    """Return the seconds a scrape may take by Prometheus' timeout header; None without one."""
-    try:
-        timeout_s = float(header or "")
-    except ValueError:
-        return None
-    return max(timeout_s - _TIMEOUT_OFFSET_S, timeout_s / 2) if timeout_s > 0 else None
-
-
-def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
-        server_version = "storewatch"
-        sys_version = ""
-
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/metrics":
-                self._metrics()
-            elif path == "/health":
-                self._answer(200, b"ok\n", "text/plain; charset=utf-8")
-            else:
-                self._answer(404, b"metrics are at /metrics\n", "text/plain; charset=utf-8")
-
-        def _metrics(self) -> None:
-            encoder, content_type = choose_encoder(self.headers.get("Accept", ""))
-            bound: Any = _BoundPage(page, scrape_limit_s(self.headers.get(_TIMEOUT_HEADER)))
-            self._answer(200, encoder(bound), content_type)
-
-        def _answer(self, status: int, body: bytes, content_type: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            _log.debug(format, *args)
-
-    return Handler
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base's
-        _log.debug("a scrape was broken off", exc_info=True)
+    async def _probe(self, query: Mapping[str, str], limit_s: float | None) -> Answer:
+        name, target = query.get("module") or DEFAULT_MODULE, query.get("target")
+        try:
+            module = self._prober.module(name, query.get("hostname", ""))
+        except ValueError as error:
+            return Answer(f"{error}\n".encode(), 400)
+        if not target:
+            return Answer(b"the parameter target is missing; such as target=shop.example\n", 400)
+        explain = query.get("debug") == "true"
+        report = await self._prober.probe(target, module, limit_s, explain=explain)
+        if explain:
+            return Answer(explanation(report, module).encode())
+        return Answer(report.text().encode(), 200, CONTENT_TYPE)
 
 
 class Exporter:
-    """The HTTP server over a page; `address` tells the port that was taken for port 0."""
+    """The HTTP server over a page and its probes; `address` tells the port taken for port 0.
 
-    def __init__(self, listen: tuple[str, int], page: Page) -> None:
+    Args:
+        listen: host and port.
+        page: what /metrics tells.
+        modules: what /probe can do.
+        home: the state folder, where files of modules lie.
+
+    Raises:
+        UnreachableError: the address is taken.
+    """
+
+    def __init__(
+        self, listen: tuple[str, int], page: Page, modules: Mapping[str, NamedModule], home: Path
+    ) -> None:
+        family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
         try:
-            self._server = _Server(listen, _handler(page))
+            self._socket = socket.create_server(listen, family=family, backlog=1024)
         except OSError as error:
             raise UnreachableError(
                 f"the exporter cannot listen on {listen[0]}:{listen[1]} ({error.strerror});"
                 " set monitors.listen to a free host:port"
             ) from error
-        self.address: tuple[str, int] = (listen[0], self._server.server_address[1])
+        self.address: tuple[str, int] = (listen[0], self._socket.getsockname()[1])
+        self._page, self._modules, self._home = page, modules, home
 
     def serve(self, stop: threading.Event) -> None:
         """Answer scrapes until `stop` is set."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        loop = uvloop.new_event_loop()
+        ended = asyncio.Event()
+        thread = threading.Thread(
+            target=lambda: loop.run_until_complete(self._serve(ended)), daemon=True
+        )
         thread.start()
         stop.wait()
-        self._server.shutdown()
-        self._server.server_close()
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(10)
+        loop.close()
+
+    async def _serve(self, ended: asyncio.Event) -> None:
+        prober = Prober(self._modules, self._home)
+        routes = Routes(self._page, prober)
+        shared = Shared()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Connection(routes.answer, shared), sock=self._socket
+        )
+        await ended.wait()
+        server.close()
+        for connection in list(shared.connected):
+            connection.close()
+        await asyncio.sleep(0)  # what was under way is cancelled first
+        prober.close()
 
 
-def serve(
-    listen: tuple[str, int],
-    collectors: Sequence[Collector],
-    stop: threading.Event,
-    *,
-    deadline_s: float,
-) -> None:
-    """Serve the collectors' metrics on /metrics until `stop` is set.
-
-    Raises:
-        UnreachableError: the address is taken.
-    """
-    Exporter(listen, Page(collectors, deadline_s)).serve(stop)
+def allow_many_files() -> None:
+    """Let this process have as many open files as it may: a probe and its scrape take one each."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

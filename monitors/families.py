@@ -1,6 +1,6 @@
 """Metric families: short ways to make them, and one way to merge what several collectors return."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from prometheus_client.core import (
@@ -12,6 +12,7 @@ from prometheus_client.core import (
 
 Labels = Mapping[str, str]
 Samples = Iterable[tuple[Labels, float]]
+Kind = Callable[[str, str, Samples], Metric]
 
 
 class Collector(Protocol):
@@ -40,8 +41,13 @@ def counter(name: str, documentation: str, samples: Samples) -> Metric:
     return _filled(CounterMetricFamily(name, documentation), f"{name}_total", samples)
 
 
+def plain_counter(name: str, documentation: str, samples: Samples) -> Metric:
+    """Return a counter that is known under a name without `_total`."""
+    return _filled(Metric(name, documentation, "counter"), name, samples)
+
+
 def unknown(name: str, documentation: str, samples: Samples) -> Metric:
-    """Return an untyped family: counters that are known under a name without `_total`."""
+    """Return an untyped family: what another exporter publishes without a type."""
     return _filled(UnknownMetricFamily(name, documentation), name, samples)
 
 

@@ -2,27 +2,22 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from monitors.journeys import load_journey
-from storewatch.schema import Duration, Section
+from monitors.probes.modules import load_modules
+from monitors.queries import load_queries
+from storewatch.schema import BesidePath, Duration, Section
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _ROUTE = re.compile(r"[A-Z]+ \S+")
-_METRIC = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise ValueError("not a name; write lower-case letters, digits, - _ and ., such as app-1")
-    return value
-
-
-def _metric(value: str) -> str:
-    if not _METRIC.fullmatch(value):
-        raise ValueError("not a metric name; write letters, digits and _, such as shop_orders")
     return value
 
 
@@ -37,6 +32,14 @@ def _route(value: str) -> str:
 def _url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("not a URL; write http://host:port/path or https://host:port/path")
+    return value
+
+
+def _target(value: str) -> str:
+    if not value or "@" in value.partition("?")[0] or any(c.isspace() for c in value):
+        raise ValueError(
+            "not a target; write a URL or host:port, credentials belong into a module's basic_auth"
+        )
     return value
 
 
@@ -64,21 +67,34 @@ Url = Annotated[str, AfterValidator(_url)]
 Address = Annotated[tuple[str, int], BeforeValidator(address)]
 
 
-class HttpTarget(Section):
-    """One address that is asked at each scrape; the fields are named as in blackbox_exporter."""
+class ProbeTarget(Section):
+    """Something that is probed at each scrape."""
 
     name: Name
     group: Name = "shop"
     """What alerts tell targets apart by: shop, app, payment, or a group of one's own."""
-    url: Url
-    timeout: Duration = 1.5
-    valid_status_codes: tuple[int, ...] = ()
-    """Empty: 200 to 299. Redirects are never followed."""
-    fail_if_body_not_matches_regexp: tuple[str, ...] = ()
-    ca_file: Path | None = None
-    """CA certificates (PEM) to verify by, relative to the state folder; none: the system's."""
-    server_name: str | None = None
-    """Name in the certificate where it is not the URL's host."""
+    module: str = "http_2xx"
+    target: Annotated[str, AfterValidator(_target)]
+    """A URL, host:port, a name server or a host: what the module's prober takes."""
+
+
+class ProbeSettings(Section):
+    """What is probed, and how."""
+
+    modules: BesidePath | None = None
+    """A file in blackbox_exporter's format; the built-in modules are there without it."""
+    targets: tuple[ProbeTarget, ...] = ()
+
+    @model_validator(mode="after")
+    def _modules_exist(self) -> "ProbeSettings":
+        known = load_modules(self.modules)
+        for target in self.targets:
+            if target.module not in known:
+                raise ValueError(
+                    f"target {target.name}: no module {target.module!r}; there are:"
+                    f" {', '.join(known)}"
+                )
+        return self
 
 
 class JourneySettings(Section):
@@ -102,7 +118,7 @@ class EdgeSettings(Section):
     """Relative to the state folder, or absolute. Rotated files lie beside it as <name>*."""
     routes: tuple[Annotated[str, AfterValidator(_route)], ...] = ()
     """Known routes as `METHOD /template`; their series exist from the start, at 0."""
-    maximum_routes: int = Field(default=200, gt=0)
+    maximum_routes: int = Field(default=100, gt=0)
     """Routes beyond this number are counted as route `other`."""
     maximum_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
     """How much of a backlog one scrape reads; the rest is read by the next."""
@@ -124,6 +140,11 @@ class PostgresSettings(Section):
     database: str
     user: str
     password: SecretStr = SecretStr("")
+    slow_statement: Duration = 1.0
+    """Statements that run longer are counted as slow."""
+    long_transaction: Duration = 60.0
+    maximum_tables: int = Field(default=50, gt=0)
+    """How many tables, biggest first, have series of their own."""
     timeout: Duration = 1.5
 
 
@@ -133,26 +154,22 @@ class RedisSettings(Section):
     name: Name = "redis"
     host: str = "127.0.0.1"
     port: int = Field(default=6379, gt=0, lt=65536)
+    user: str | None = None
+    """Account of Redis' access lists; none: the default one."""
     password: SecretStr = SecretStr("")
     timeout: Duration = 1.0
 
 
-class BusinessQuery(Section):
-    """One metric that is a query: the column `value` is the number, the others are its labels."""
-
-    name: Annotated[str, AfterValidator(_metric)]
-    help: str
-    type: Literal["gauge", "counter"] = "gauge"
-    """A counter's query only ever grows; `_total` is added to its name."""
-    sql: str
+def _query_file(file: Path) -> Path:
+    load_queries(file)
+    return file
 
 
 class BusinessSettings(Section):
     """Figures of the business, asked of whichever node answers, standbys first."""
 
-    queries: tuple[BusinessQuery, ...]
-    maximum_rows: int = Field(default=100, gt=0)
-    """A query that returns more rows than this is dropped: labels come from bounded sets."""
+    file: Annotated[BesidePath, AfterValidator(_query_file)]
+    """The queries, see `monitors.queries`."""
     timeout: Duration = 1.8
 
 
@@ -170,7 +187,7 @@ class MonitorSettings(Section):
     deadline: Duration = 1.9
     """The longest a scrape takes, whatever the backends do."""
     host: HostSettings | None = HostSettings()
-    http: tuple[HttpTarget, ...] = ()
+    probes: ProbeSettings = ProbeSettings()
     journeys: tuple[JourneySettings, ...] = ()
     edge: EdgeSettings | None = None
     postgres: PostgresSettings | None = None
@@ -180,10 +197,9 @@ class MonitorSettings(Section):
     @model_validator(mode="after")
     def _names_are_unique(self) -> "MonitorSettings":
         for what, names in (
-            ("http target", [t.name for t in self.http]),
+            ("probe target", [t.name for t in self.probes.targets]),
             ("journey", [j.name for j in self.journeys]),
             ("database node", [n.name for n in self.postgres.nodes] if self.postgres else []),
-            ("query", [q.name for q in self.business.queries] if self.business else []),
         ):
             twice = {name for name in names if names.count(name) > 1}
             if twice:

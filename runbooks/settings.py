@@ -1,12 +1,10 @@
 """The section `runbooks:` of storewatch.yaml."""
 
-from pathlib import Path
-
-from storewatch.schema import Duration, Section
+from storewatch.schema import BesidePath, Duration, Section
 
 
 class RunbookSettings(Section):
     """Where pages are looked for (own folders first, then the shipped ones), and step time-outs."""
 
-    folders: tuple[Path, ...] = ()
+    folders: tuple[BesidePath, ...] = ()
     step_timeout: Duration = 60.0

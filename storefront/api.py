@@ -110,6 +110,21 @@ async def order(request: Request) -> Response:
     return json_answer(await shop_of(request).orders.order(order_id(request), user_id))
 
 
+async def enquiries(request: Request) -> Response:
+    """POST /api/enquiries {topic}: ask support."""
+    _, user_id = await signed_in(request)
+    topic = text_in(await json_body(request), "topic")
+    return json_answer({"enquiry_id": await shop_of(request).support.ask(user_id, topic)}, 201)
+
+
+async def answer_enquiry(request: Request) -> Response:
+    """POST /api/admin/enquiries/{enquiry_id}/answer: note the first answer."""
+    check_staff(request)
+    enquiry_id = number_in(request.path_params, "enquiry_id")
+    await shop_of(request).support.answer(enquiry_id)
+    return json_answer({"enquiry_id": enquiry_id, "answered": True})
+
+
 async def payment_provider(request: Request) -> Response:
     """GET or PUT /api/admin/payment-provider {provider}: where new payments go."""
     check_staff(request)
@@ -170,6 +185,8 @@ ROUTES = [
     Route("/api/checkout", checkout, methods=["POST"]),
     Route("/api/orders", orders),
     Route("/api/orders/{order_id}", order),
+    Route("/api/enquiries", enquiries, methods=["POST"]),
+    Route("/api/admin/enquiries/{enquiry_id:int}/answer", answer_enquiry, methods=["POST"]),
     Route("/api/admin/payment-provider", payment_provider, methods=["GET", "PUT"]),
     Route("/api/admin/orders/{order_id}/refund", refund, methods=["POST"]),
     Route("/health", health),

@@ -83,6 +83,22 @@ def search(shopper: Shopper) -> None:
         _product(shopper, products[0]["id"])
 
 
+def account(shopper: Shopper) -> None:
+    """Log in, look at the cart and at one's own orders; nothing is bought."""
+    number = int(shopper.data["number"])
+    with shopper.step("log_in"):
+        who = {"email": f"shopper-{number % _SHOPPERS}@example.test", "password": _PASSWORD}
+        signed_in = shopper.post("/api/login", route="/api/login", json=who)
+        _ok(shopper, signed_in)
+        headers = {"Authorization": f"Bearer {signed_in.json()['token']}"}
+    with shopper.step("cart"):
+        line = {"product_id": 1 + number * 37 % _PRODUCTS, "quantity": 1}
+        _ok(shopper, shopper.post("/api/cart", route="/api/cart", json=line, headers=headers))
+        _ok(shopper, shopper.get("/api/cart", route="/api/cart", headers=headers))
+    with shopper.step("orders"):
+        _ok(shopper, shopper.get("/api/orders", route="/api/orders", headers=headers))
+
+
 def checkout(shopper: Shopper) -> None:
     """Buy something: the order must be paid, at the price that the product page showed."""
     number, run = int(shopper.data["number"]), shopper.data["run"]

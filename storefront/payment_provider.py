@@ -43,6 +43,7 @@ class Provider:
         self._mode = "ok"
         self._delay_s = _SLOW_S
         self._moved = asyncio.Event()
+        self._held: set[str] = set()
 
     async def behave(self) -> Response | None:
         """Do what the switch says before a shop's request is served; a response ends it."""
@@ -59,7 +60,10 @@ class Provider:
         order_id, cents = str(body.get("order_id", "")), body.get("amount_cents")
         if not key or not order_id or not isinstance(cents, int) or cents <= 0:
             return _json({"error": "Idempotency-Key, order_id and amount_cents are needed"}, 400)
-        if refusal := await self.behave():
+        self._held.add(key)
+        refusal = await self.behave()
+        self._held.discard(key)
+        if refusal:
             return refusal
         state = "failed" if self._mode == "error" else "captured"
         entry = self._ledger.settle(key, order_id, cents, state)
@@ -98,7 +102,10 @@ class Provider:
         return _json(self._ledger.entries())
 
     async def switch(self, request: Request) -> Response:
-        """GET or PUT /switch: how the provider behaves; `delay_s` goes with slow."""
+        """GET or PUT /switch: how the provider behaves; `delay_s` goes with slow.
+
+        `held` are the keys of the captures that came and wait for the switch to be moved.
+        """
         if request.method == "PUT":
             body = orjson.loads(await request.body())
             mode, delay_s = body.get("mode"), body.get("delay_s", _SLOW_S)
@@ -109,7 +116,7 @@ class Provider:
             self._mode, self._delay_s = mode, float(delay_s)
             self._moved.set()
             self._moved = asyncio.Event()
-        return _json({"mode": self._mode, "delay_s": self._delay_s})
+        return _json({"mode": self._mode, "delay_s": self._delay_s, "held": sorted(self._held)})
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint
         """GET /health: as the shops see it."""

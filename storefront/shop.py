@@ -18,6 +18,7 @@ from storefront.provider_client import ProviderClient
 from storefront.security import Security
 from storefront.settings import Settings
 from storefront.settlement import Settlement
+from storefront.support import Support
 from storefront.users import Users
 
 
@@ -39,6 +40,7 @@ class Shop:
     logistics: Logistics
     analytics: Analytics
     operations: Operations
+    support: Support
 
 
 @asynccontextmanager
@@ -57,6 +59,7 @@ async def open_shop(settings: Settings, log: Log, *, connections: int = 8) -> As
     security = Security(database, cache, limits)
     carts = Carts(cache, limits.session_s)
     checkout = Checkout(database, providers, carts, limits)
+    analytics = Analytics(database)
     await database.open()
     try:
         yield Shop(
@@ -65,15 +68,18 @@ async def open_shop(settings: Settings, log: Log, *, connections: int = 8) -> As
             database=database,
             cache=cache,
             security=security,
-            users=Users(database, cache, security, settings.password_cost, limits.session_s),
+            users=Users(
+                database, cache, security, analytics, settings.password_cost, limits.session_s
+            ),
             catalogue=Catalogue(database),
             carts=carts,
             orders=Orders(database),
             checkout=checkout,
             settlement=Settlement(database, providers, checkout, limits, log),
             logistics=Logistics(database, limits),
-            analytics=Analytics(database),
+            analytics=analytics,
             operations=Operations(database, providers),
+            support=Support(database),
         )
     finally:
         await providers.close()

@@ -9,6 +9,7 @@ from typing import Any
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from storefront.analytics import Analytics
 from storefront.cache import answer
 from storefront.database import Database
 from storefront.errors import InvalidRequestError, NotSignedInError
@@ -39,12 +40,14 @@ class Users:
         database: Database,
         cache: Any,
         security: Security,
+        analytics: Analytics,
         cost: PasswordCost,
         session_s: int,
     ) -> None:
         self._database = database
         self._cache = cache
         self._security = security
+        self._analytics = analytics
         self._session_s = session_s
         self._hasher = PasswordHasher(
             time_cost=cost.time_cost, memory_cost=cost.memory_kib, parallelism=cost.parallelism
@@ -78,7 +81,9 @@ class Users:
         if not rows or not right:
             await self._security.login_failed(account, address, rows[0]["id"] if rows else None)
             raise NotSignedInError(_WRONG)
-        return await self._start(int(rows[0]["id"]), before)
+        user_id = int(rows[0]["id"])
+        self._analytics.signed_in(user_id)
+        return await self._start(user_id, before)
 
     async def visit(self) -> tuple[str, Session]:
         """Return a session for somebody who has not signed in: enough for a cart."""

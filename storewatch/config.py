@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from storewatch.core.errors import UsageError
 from storewatch.core.names import HOME_VARIABLE
+from storewatch.schema import StrictLoader
 from storewatch.settings import SecretSettings, Settings
 from storewatch.store.files import write_atomic
 from storewatch.store.unprivileged import reachable, unprivileged_user
@@ -98,25 +99,9 @@ def state_folder(file: Path) -> Path:
     return Path("/var/tmp") / f"storewatch-{name}"  # noqa: S108 - persistent, ours by 0755 and owner
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without duplicate keys, which PyYAML would silently let win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                line = key_node.start_mark.line + 1
-                raise UsageError(f"line {line}: the key {key!r} is there twice; keep one")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _parse(file: Path, text: str) -> dict[str, Any]:
     try:
-        raw = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except UsageError as error:
-        raise UsageError(f"{file.name}: {error}") from None
+        raw = yaml.load(text, StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UsageError(f"{file.name}: line {line}: not YAML: {error.problem}") from None

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from backup.backup import run_backup
 from backup.drill import run_drill
 from backup.keys import ensure_keys
-from backup.lock import held
 from chaos.proof import prove
 from loadtests.run import run_load
 from storewatch import tools
@@ -19,12 +18,15 @@ from storewatch.core.errors import StorewatchError, UnreachableError, UsageError
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.targets import Target, Verdict
 from storewatch.demo_report import Chapter, render
+from storewatch.own_processes import address
 from storewatch.scheduler import forget_jobs
 from storewatch.settings import DemoSettings
 from storewatch.store.evidence import EvidenceDraft
 from storewatch.store.files import write_atomic
+from storewatch.store.lock import held
 from storewatch.store.prometheus_api import instant
-from storewatch.wiring import Parts, address
+from storewatch.walking import walk_journey
+from storewatch.wiring import Parts
 
 # From the first process to the verdict; the packages' download comes before and is not in it.
 DURATION_TARGET = Target("<=", 480)
@@ -178,7 +180,9 @@ def _chapters(demo: _Demo) -> None:
     demo.chapter("backup", lambda: run_backup(backup, parts.evidence, demo.progress))
     demo.chapter(
         f"drill: {settings.drill_tier}",
-        lambda: run_drill(backup, settings.drill_tier, parts.evidence, demo.progress),
+        lambda: run_drill(
+            backup, settings.drill_tier, parts.evidence, demo.progress, walk=walk_journey
+        ),
     )
     for name in settings.proofs:
         demo.chapter(

@@ -30,13 +30,11 @@ def page_environment(folder: Path) -> Environment:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Write a value for people: seconds below one as milliseconds, bytes in powers of 1024."""
+    """Write a value for people: times in ms, s, min or h, bytes in powers of 1024."""
     if value is None:
         return "-"
     if unit == "s":
-        if value == 0:
-            return "0 s"
-        return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.1f} s"
+        return _seconds(value)
     if unit == "bytes":
         scaled, prefixes = float(value), ["B", "KiB", "MiB", "GiB", "TiB"]
         while scaled >= 1024 and len(prefixes) > 1:
@@ -46,7 +44,20 @@ def number(value: float | None, unit: str = "") -> str:
     if unit == "ratio":
         return f"{value * 100:.3g} %"
     text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
+    if value == 1 and len(unit) > 2:
+        unit = unit.removesuffix("es" if unit.endswith("sses") else "s")
     return f"{text} {unit}".strip()
+
+
+def _seconds(value: float) -> str:
+    size = abs(value)
+    if size >= 3600:
+        return f"{value / 3600:.3g} h"
+    if size >= 600:
+        return f"{value / 60:.3g} min"
+    if size >= 1 or size == 0:
+        return f"{value:.1f} s" if size else "0 s"
+    return f"{value * 1000:.3g} ms"
 
 
 def moment(value: datetime) -> str:

@@ -73,9 +73,7 @@ class Stack:
                 "the stack is up already; `storewatch status` shows it, `down` ends it"
             )
         if ended := self.supervisor.end_orphans():
-            say(
-                f"a killed supervisor left {len(ended)} processes behind; ended: {', '.join(ended)}"
-            )
+            say(f"ended what a killed supervisor left behind: {', '.join(ended)}")
         self._refuse_ports_in_use()
         self.supervisor.launch(self.processes.values(), self._environment)
         try:
@@ -93,7 +91,7 @@ class Stack:
         elif not self.supervisor.orphans():
             say("nothing was running")
         if ended := self.supervisor.end_orphans():
-            say(f"ended {len(ended)} processes left behind: {', '.join(ended)}")
+            say(f"ended what a killed supervisor left behind: {', '.join(ended)}")
 
     def status(self) -> list[ProcessStatus]:
         """Return the status of every process; all STOPPED when the stack is down."""

@@ -1,4 +1,4 @@
-"""Backups and drills when they are due.
+"""Backups, drills and the learning of seasons when they are due.
 
 Jobs are kept in the state database. A run that fell into a time when no scheduler lived is caught
 up once, however late it is; runs that fell together are one; a run never overlaps itself.
@@ -30,6 +30,16 @@ from storewatch.schema import parse_duration
 _log = logging.getLogger(__name__)
 _CRON_FIELDS = 5
 _TABLE = "jobs"
+_REHEARSALS = {
+    "backup": "backup run",
+    "drill": "drill run --scheduled",
+    "sabotage": "drill sabotage",
+    "sync": "backup sync",
+    "verify": "backup verify --sample",
+    "canary": "backup canary",
+    "prune": "backup prune",
+}
+"""Keys of `backup.schedule` and what is run then."""
 
 
 def trigger(schedule: str) -> BaseTrigger:
@@ -43,7 +53,7 @@ def build_scheduler(config: Config, database_url: str) -> BackgroundScheduler:
     """Return a started scheduler with the configured jobs.
 
     Args:
-        config: with the section `backup`.
+        config: what is due, and how often.
         database_url: where the jobs are kept; one scheduler only may use it.
     """
     scheduler = BackgroundScheduler(
@@ -53,17 +63,30 @@ def build_scheduler(config: Config, database_url: str) -> BackgroundScheduler:
     )
     scheduler.add_listener(_alarm, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     scheduler.start(paused=True)
-    wanted = {}
-    if config.settings.backup is not None:
-        schedule = config.settings.backup.schedule
-        wanted = {"backup": (schedule.backup, "backup"), "drill": (schedule.drill, "drill")}
+    wanted = _wanted(config)
     for job in scheduler.get_jobs():
         if job.id not in wanted:
             scheduler.remove_job(job.id)
-    for identifier, (text, command) in wanted.items():
-        _put(scheduler, identifier, trigger(text), [str(config.file), command])
+    for command, when in wanted.items():
+        _put(scheduler, command, when, [str(config.file), command])
     scheduler.resume()
     return scheduler
+
+
+def _wanted(config: Config) -> dict[str, BaseTrigger]:
+    """Return what is due when: the words after `storewatch`, and a trigger."""
+    wanted = {}
+    if config.settings.backup is not None:
+        schedule = config.settings.backup.schedule
+        wanted = {
+            command: trigger(getattr(schedule, name)) for name, command in _REHEARSALS.items()
+        }
+        if not any(tier.retention for tier in config.settings.backup.tiers):
+            del wanted[_REHEARSALS["prune"]]
+    if config.settings.alerting.anomaly.signals:
+        refit = round(config.settings.alerting.anomaly.refit)
+        wanted["anomaly run"] = IntervalTrigger(seconds=refit, timezone="UTC")
+    return wanted
 
 
 def _put(
@@ -78,12 +101,16 @@ def _put(
 
 
 def run_command(config_file: str, command: str) -> None:
-    """Run `storewatch <command> run` in a process of its own; its evidence says how it went.
+    """Run a command in a process of its own; its evidence says how it went.
+
+    Args:
+        config_file: of storewatch.
+        command: the words after `storewatch`, which name the job too.
 
     Raises:
         StorewatchError: it ended with FAIL or could not run; the scheduler's listener tells.
     """
-    words = resolve(("storewatch", "--config", config_file, command, "run", "--json"))
+    words = resolve(("storewatch", "--config", config_file, *command.split(), "--json"))
     done = subprocess.run(
         words,
         stdin=subprocess.DEVNULL,
@@ -95,15 +122,17 @@ def run_command(config_file: str, command: str) -> None:
     )
     if done.returncode:
         raise StorewatchError(
-            f"{command} run: status {done.returncode}: {_reason(done.stdout, done.stderr)}"
+            f"{command}: status {done.returncode}: {_reason(done.stdout, done.stderr)}"
         )
-    _log.info("%s run: PASS", command)
+    _log.info("%s: done", command)
 
 
 def _reason(output: str, errors: str) -> str:
     """Return the notes of the evidence that a command printed, else its last error line."""
     try:
-        return "; ".join(json.loads(output)["notes"])
+        printed = json.loads(output)
+        records = printed if isinstance(printed, list) else [printed]
+        return "; ".join(note for record in records for note in record["notes"])
     except (ValueError, KeyError, TypeError):
         return (errors.strip().splitlines() or ["it said nothing"])[-1]
 

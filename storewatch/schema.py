@@ -1,9 +1,19 @@
 """What every section of storewatch.yaml is made of: strict, frozen models, shared values."""
 
 import re
+from collections.abc import Hashable
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetPydanticSchema
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetPydanticSchema,
+    ValidationInfo,
+)
 from pydantic_core import core_schema
 
 from storewatch.core.targets import Target
@@ -17,6 +27,27 @@ class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class StrictLoader(yaml.SafeLoader):
+    """YAML without duplicate keys, which PyYAML would silently let win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return a mapping.
+
+        Raises:
+            yaml.MarkedYAMLError: a key is there twice.
+        """
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # refused by the base's own check
+            if key in seen:
+                problem = f"the key {key!r} is there twice; keep one"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
 
 
 def parse_duration(value: Any) -> float:
@@ -40,6 +71,15 @@ def _parse_target(value: Any) -> Target:
         return value
     return Target.parse(str(value))
 
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """Take a relative path from the configuration's folder, as every process then does."""
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / path
+
+
+BesidePath = Annotated[Path, AfterValidator(_beside_the_file)]
+"""A path; a relative one is taken from the folder of storewatch.yaml."""
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 """Seconds, written as 250ms, 5s, 1h30m. Defaults in code are floats."""

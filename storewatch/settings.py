@@ -1,7 +1,7 @@
 """The sections of storewatch.yaml that belong to no package, and the whole of it."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -73,7 +73,7 @@ class DemoSettings(Section):
         return names
 
 
-Part = Literal["prometheus", "alertmanager", "exporter", "desk", "scheduler"]
+Part = Literal["prometheus", "alertmanager", "exporter", "desk", "scheduler", "wal-archiver"]
 
 
 class Settings(Section):
@@ -86,7 +86,7 @@ class Settings(Section):
     state_database: str | None = None
     secrets: SecretSettings = SecretSettings()
     processes: tuple[ProcessSettings, ...] = ()
-    run: tuple[Part, ...] = ("prometheus", "alertmanager", "exporter", "desk", "scheduler")
+    run: tuple[Part, ...] = get_args(Part)
     monitors: MonitorSettings
     alerting: AlertSettings
     runbooks: RunbookSettings = RunbookSettings()
@@ -112,6 +112,16 @@ class Settings(Section):
                 load_journey(path)
             except ValueError as error:
                 raise ValueError(f"loadtests.journeys.{name}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _drill_journeys_exist(self) -> Self:
+        application = self.backup.drill.application if self.backup else None
+        for path in application.journeys if application else ():
+            try:
+                load_journey(path)
+            except ValueError as error:
+                raise ValueError(f"backup.drill.application.journeys: {error}") from None
         return self
 
     @model_validator(mode="after")

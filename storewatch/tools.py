@@ -23,6 +23,18 @@ PROGRAMS = {
         "Alertmanager 0.25 or newer",
     ),
     "amtool": (("amtool",), "prometheus-alertmanager", "Alertmanager 0.25 or newer"),
+    # Peers, which only benchmarks and differential tests ask for.
+    **{
+        name: (
+            (f"prometheus-{name.replace('_', '-')}", name),
+            f"prometheus-{name.replace('_', '-')}",
+            name,
+        )
+        for name in ("blackbox_exporter", "node_exporter", "postgres_exporter", "redis_exporter")
+    },
+    "mtail": (("mtail",), "mtail", "mtail"),
+    "zstd": (("zstd",), "zstd", "zstd"),
+    "age": (("age",), "age", "age"),
 }
 
 

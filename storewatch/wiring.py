@@ -4,42 +4,49 @@ import contextlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from alerting import prometheus, routes, rules
+from alerting.anomaly import learn
 from alerting.incidents import IncidentBook
 from alerting.reconcile import Reconciler
+from alerting.slo import Slo
 from alerting.webhook import Alertmanager
 from chaos import lease
 from chaos.proof import ProofParts
 from chaos.settings import ProofSettings
 from loadtests import run as load
-from loadtests import verdict
 from loadtests.settings import ProfileSettings
-from monitors.journeys import JourneyResult, JourneyTimer
+from monitors.collectors.edge import BUCKETS_S
+from monitors.journeys import JourneyTimer
+from monitors.live import Trial, trials
 from monitors.registry import journey_plan
 from runbooks.page import Library
 from runbooks.runner import run_page
 from storewatch import tools
 from storewatch.config import Config
+from storewatch.core.clock import utc_now
 from storewatch.core.errors import ChaosError, UsageError
-from storewatch.core.parts import LoadResult
+from storewatch.own_processes import address, own_processes
 from storewatch.processes import Stack
-from storewatch.settings import ProcessSettings
+from storewatch.proof_load import ProofLoad, what_went_wrong
 from storewatch.store.database import open_database
 from storewatch.store.evidence import EvidenceStore
 from storewatch.store.files import write_atomic
+from storewatch.store.prometheus_api import range_query
 
 # Journeys on a timer use shoppers 490 to 499, load the others.
 CHECKING_SHOPPERS = (480, 489)
 UNTIL_STOPPED: Any = {"hold": "1h", "warm_up": "1s"}
 REPAIR_SECTIONS = ("mitigation", "verify")
+# What the exporter's histograms have: an SLO at another threshold is refused.
+HISTOGRAMS = {"storewatch_edge_request_duration_seconds": tuple(str(bound) for bound in BUCKETS_S)}
 _SHIPPED_EXPERIMENTS = Path(__file__).parent.parent / "chaos" / "experiments"
 
 
@@ -76,8 +83,27 @@ class Parts:
     @cached_property
     def alertmanager(self) -> Alertmanager:
         """Alertmanager's API; the receivers are the desk's."""
-        listen = self.config.settings.alerting.alertmanager.listen
-        return Alertmanager(address(listen), frozenset({"desk-page", "desk-ticket"}))
+        windows = self.config.settings.alerting.maintenance
+        return Alertmanager(
+            self.alertmanager_url,
+            frozenset({"desk-page", "desk-ticket"}),
+            lambda labels: any(w.concerns(labels) and w.active(utc_now()) for w in windows),
+        )
+
+    @property
+    def alertmanager_url(self) -> str:
+        """Alertmanager's address."""
+        return address(self.config.settings.alerting.alertmanager.listen)
+
+    @property
+    def alertmanager_config(self) -> dict[str, Any]:
+        """Alertmanager's configuration; it may hold secrets."""
+        return routes.alertmanager_config(self.config.settings.alerting, self.desk_token)
+
+    @property
+    def desk_token(self) -> Path:
+        """The file with the desk's bearer token."""
+        return self.config.home / "alertmanager" / "desk.token"
 
     @cached_property
     def runbooks(self) -> Library:
@@ -87,9 +113,41 @@ class Parts:
     @cached_property
     def stack(self) -> Stack:
         """The processes of the shop and our own."""
-        own = [p for p in self._own_processes() if p.name in self._wanted()]
+        own = [p for p in own_processes(self.config) if p.name in self.config.settings.run]
         processes = [*self.config.settings.processes, *own]
         return Stack(self.config.home, processes, self.config.environment)
+
+    @property
+    def seasons_file(self) -> Path:
+        """Where it is kept what signals should bring."""
+        return self.config.home / "anomaly" / "seasons.json"
+
+    @cached_property
+    def signals(self) -> learn.Signals:
+        """What signals should bring now."""
+        return learn.Signals(self.config.settings.alerting.anomaly, self.seasons_file)
+
+    def learn_seasons(self, now: float) -> learn.Seasons:
+        """Learn what signals should bring and keep it.
+
+        Raises:
+            UnreachableError: Prometheus does not answer; what was learnt before stays.
+        """
+        settings = self.config.settings.alerting
+        ask = partial(range_query, address(settings.prometheus.listen), strict=True)
+        seasons = learn.learn(settings.anomaly, ask, now, self.incidents.list())
+        learn.save(seasons, self.seasons_file)
+        return seasons
+
+    @property
+    def prometheus_url(self) -> str:
+        """Prometheus' address."""
+        return address(self.config.settings.alerting.prometheus.listen)
+
+    @cached_property
+    def service_levels(self) -> list[Slo]:
+        """The objectives of the SLO files."""
+        return rules.service_levels(self.config.settings.alerting, HISTOGRAMS)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -122,25 +180,43 @@ class Parts:
             "rules": home / "prometheus" / "rules.yml",
             "prometheus": home / "prometheus" / "prometheus.yml",
             "alertmanager": home / "alertmanager" / "alertmanager.yml",
-            "token": home / "alertmanager" / "desk.token",
+            "token": self.desk_token,
         }
         for path in files.values():
             path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(files["token"], settings.console.token.encode(), mode=0o600)
         for name, text in self.rendered().items():
-            write_atomic(files[name], text.encode())
+            # Receivers and scrape jobs of one's own may hold secrets.
+            mode = 0o644 if name == "rules" else 0o600
+            write_atomic(files[name], text.encode(), mode=mode)
         return files
 
-    def rendered(self) -> dict[str, str]:
+    def try_everything(self) -> Iterator[Trial]:
+        """Try once what is watched."""
+        settings, home = self.config.settings.monitors, self.config.home
+        os.environ.update(self.config.environment)  # journeys may read it
+        return trials(settings, home, [journey_plan(one, home) for one in settings.journeys])
+
+    def probe_targets(self) -> list[prometheus.ProbeTarget]:
+        """Return what Prometheus has the exporter probe."""
+        return [
+            prometheus.ProbeTarget(one.name, one.group, one.module, one.target)
+            for one in self.config.settings.monitors.probes.targets
+        ]
+
+    def rendered(self, *, secrets: bool = True) -> dict[str, str]:
         """Return the texts of rules, prometheus and alertmanager."""
         settings, home = self.config.settings, self.config.home
+        alerting, listen = settings.alerting, settings.monitors.listen
         rules_file = home / "prometheus" / "rules.yml"
-        token = home / "alertmanager" / "desk.token"
-        listen = settings.monitors.listen
         return {
-            "rules": rules.render_rules(settings.alerting),
-            "prometheus": prometheus.render_prometheus(settings.alerting, rules_file, listen),
-            "alertmanager": routes.render_alertmanager(settings.alerting.alertmanager, token),
+            "rules": rules.render_rules(
+                alerting, rehearsed=settings.backup is not None, histograms=HISTOGRAMS
+            ),
+            "prometheus": prometheus.render_prometheus(
+                alerting, rules_file, listen, self.probe_targets(), secrets=secrets
+            ),
+            "alertmanager": routes.render_alertmanager(alerting, self.desk_token, secrets=secrets),
         }
 
     def run_runbook(
@@ -190,18 +266,18 @@ class Parts:
             desk=self.incidents,
             alerts=self.alertmanager,
             repair=repair,
-            check=lambda: _error(walker.walk_once()),
+            check=lambda: what_went_wrong(walker.walk_once()),
             environment=self.environment,
             fingerprints={"runbook": runbook.path, "experiment": proof.experiment},
         )
 
-    def _start_load(self, folder: Path) -> "_ProofLoad":
+    def _start_load(self, folder: Path) -> ProofLoad:
         chaos = self.config.settings.chaos
         profile = ProfileSettings(rate=chaos.load_rate, **UNTIL_STOPPED)
         running = load.start_load(
             self.config.settings.loadtests, chaos.load_journey, profile, folder, lambda _line: None
         )
-        return _ProofLoad(self, running)
+        return ProofLoad(self.config.settings.loadtests, running)
 
     def _walker(self, name: str) -> JourneyTimer:
         """Return a watched journey, to be walked by shoppers that nobody else uses."""
@@ -210,44 +286,6 @@ class Parts:
                 plan = journey_plan(journey, self.config.home)
                 return JourneyTimer(replace(plan, shoppers=CHECKING_SHOPPERS))
         raise UsageError(f"no journey {name!r} in monitors.journeys; a proof needs one to watch")
-
-    def _wanted(self) -> set[str]:
-        wanted: set[str] = set(self.config.settings.run)
-        return wanted if self.config.settings.backup else wanted - {"scheduler"}
-
-    def _own_processes(self) -> list[ProcessSettings]:
-        """Return our own processes; the programs are found when they are first started."""
-        settings = self.config.settings
-        alertmanager = settings.alerting.alertmanager
-        listen = settings.alerting.prometheus.listen
-        config = ("--config", str(self.config.file))
-        shop = tuple(process.name for process in settings.processes)
-        return [
-            ProcessSettings(
-                name="prometheus",
-                command=("storewatch", *config, "engine", "prometheus"),
-                ready=f"{address(listen)}/-/ready",
-            ),
-            ProcessSettings(
-                name="alertmanager",
-                command=("storewatch", *config, "engine", "alertmanager"),
-                ready=f"{address(alertmanager.listen)}/-/ready",
-            ),
-            ProcessSettings(
-                name="exporter",
-                command=("storewatch", *config, "exporter"),
-                ready=f"{address(settings.monitors.listen)}/health",
-                after=shop,  # what is not up yet is not a failure
-            ),
-            ProcessSettings(
-                name="desk",
-                command=("storewatch", *config, "desk"),
-                ready=f"http://{settings.console.host}:{settings.console.port}/health",
-            ),
-            ProcessSettings(
-                name="scheduler", command=("storewatch", *config, "scheduler"), after=shop
-            ),
-        ]
 
     def engine_argv(self, name: str) -> list[str]:
         """Return the argv of Prometheus or Alertmanager, its configuration freshly written."""
@@ -259,37 +297,3 @@ class Parts:
             return prometheus.prometheus_argv(settings, program, files["prometheus"], data)
         data = home / "alertmanager" / "data"
         return routes.alertmanager_argv(settings.alertmanager, program, files["alertmanager"], data)
-
-
-@dataclass(frozen=True, slots=True)
-class _ProofLoad:
-    """Load beside a proof: latency is shown, the orders are judged."""
-
-    parts: Parts
-    running: load.RunningLoad
-
-    def stop(self) -> LoadResult:
-        """End the load, reconcile its ledger and return what was found."""
-        settings = self.parts.config.settings.loadtests
-        summary = self.running.stop()
-        found = verdict.measurements(summary, {})
-        notes = verdict.reasons_to_distrust(summary)
-        if settings.reconciliation is not None:
-            books = load.settled(self.running, settings.reconciliation)
-            found += books.measurements()
-            notes += books.notes()
-        return LoadResult(tuple(found), tuple(notes), summary)
-
-    def kill(self) -> None:
-        """End the load at once."""
-        self.running.kill()
-
-
-def _error(result: JourneyResult) -> str:
-    """Return what went wrong in a walk, "" for nothing."""
-    return "" if result.outcome == "ok" else result.error or result.outcome
-
-
-def address(listen: tuple[str, int]) -> str:
-    """Return the http address of something that listens on a host and port."""
-    return f"http://{listen[0]}:{listen[1]}"

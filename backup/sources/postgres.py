@@ -1,35 +1,36 @@
 """PostgreSQL: a base backup with the WAL it needs, by pg_basebackup, as one tar stream."""
 
-import os
-import re
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
-from backup.seal import CHUNK_BYTES
+from backup.parents import Parent, Parents, Server, choose_parent, major
+from backup.sources.base_backup import BaseBackup, NoIncrementError
+from backup.sources.postgres_login import CONNECT_TIMEOUT_S
 from backup.sources.settings import PostgresSourceSettings
 from backup.sources.source import Captured, OpenObject
-from backup.tables import TableRecord, measure, same_text_everywhere
+from backup.tables import TableRecord, measure, same_text_everywhere, stored_in
 from storewatch.core.clock import rfc3339
 from storewatch.core.errors import BackupError
-from storewatch.store.files import write_atomic
 
 NAME = "postgres"
 OBJECT = "postgres.tar"
-_CONNECT_TIMEOUT_S = 10
 
 _IDENTITY = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()),
-       (SELECT timeline_id FROM pg_control_checkpoint()),
+       CASE WHEN pg_is_in_recovery() THEN 0 ELSE
+         ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
        current_setting('server_version'), pg_is_in_recovery(),
        (SELECT sum(pg_database_size(oid))::bigint FROM pg_database
-        WHERE has_database_privilege(oid, 'CONNECT'))
+        WHERE has_database_privilege(oid, 'CONNECT')),
+       pg_size_bytes(current_setting('wal_segment_size')),
+       current_setting('data_directory', true),
+       current_setting('summarize_wal', true)
 """
 
 _BOUNDARY = """
@@ -39,9 +40,6 @@ SELECT least(clock_timestamp(),
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
 """
 
-_START = re.compile(r"write-ahead log start point: ([0-9A-F]+/[0-9A-F]+) on timeline (\d+)")
-_STOP = re.compile(r"write-ahead log end point: ([0-9A-F]+/[0-9A-F]+)")
-
 
 class PostgresSource:
     """The primary at the time of the backup.
@@ -50,11 +48,22 @@ class PostgresSource:
         settings: where it is and what to record.
         programs: folder of pg_basebackup.
         scratch: private folder for the password file and pg_basebackup's messages.
+        parents: earlier base backups that this one may build on.
+        in_every_tier: tells what is wrong with the copies of a recovery point, empty when nothing.
     """
 
     name = NAME
 
-    def __init__(self, settings: PostgresSourceSettings, programs: Path, scratch: Path) -> None:
+    def __init__(
+        self,
+        settings: PostgresSourceSettings,
+        programs: Path,
+        scratch: Path,
+        parents: Parents,
+        in_every_tier: Callable[[str], str],
+    ) -> None:
+        self._parents = parents
+        self._in_every_tier = in_every_tier
         self._settings = settings
         self._programs = programs
         self._scratch = scratch
@@ -69,21 +78,43 @@ class PostgresSource:
             with psycopg.connect(
                 self._settings.url.get_secret_value(),
                 autocommit=True,
-                connect_timeout=_CONNECT_TIMEOUT_S,
+                connect_timeout=CONNECT_TIMEOUT_S,
                 application_name="storewatch backup",
             ) as connection:
                 node = {"host": connection.info.host, "port": str(connection.info.port)}
+                base = BaseBackup(self._settings, self._programs, self._scratch, node)
+                base.refuse_other_major(connection.info.server_version // 10000)
                 facts, size_bytes = self._record(connection)
         except psycopg.Error as error:
             raise BackupError(f"postgres: {_one_line(error)}") from error
         facts["node"] = f"{node['host']}:{node['port']}"
-        facts.update(self._base_backup(open_object, node, size_bytes))
+        facts.update(self._base_backup(open_object, base, facts, size_bytes))
+        self._finish(node, facts)
         if facts["timeline"] != facts.pop("stream_timeline"):
             raise BackupError(
                 f"postgres: {facts['node']} changed its timeline during the backup (a promotion); "
                 "run the backup again"
             )
         return Captured(facts)
+
+    def _finish(self, node: dict[str, str], facts: dict[str, Any]) -> None:
+        """Note the server's clock, and leave out tables that can no longer be compared."""
+        url = make_conninfo(self._settings.url.get_secret_value(), **node)
+        before = facts.pop("stored_in")
+        try:
+            with psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+                row = connection.execute("SELECT clock_timestamp()").fetchone()
+                after = {name: stored_in(connection, name) for name in before}
+        except psycopg.Error as error:
+            raise BackupError(f"postgres: {_one_line(error)}") from error
+        assert row is not None
+        facts["stop_at"] = row[0].isoformat()  # in microseconds: a target may lie right behind it
+        changed = [name for name in before if before[name] != after[name]]
+        facts["tables"] = [one for one in facts["tables"] if one["name"] not in changed]
+        facts["not_compared"] = [
+            f"{name} was {'rewritten or truncated' if after[name] else 'dropped'} during the backup"
+            for name in changed
+        ]
 
     def _record(self, connection: psycopg.Connection[Any]) -> tuple[dict[str, Any], int | None]:
         row = connection.execute(_IDENTITY).fetchone()
@@ -101,6 +132,9 @@ class PostgresSource:
             "system_identifier": row[0],
             "timeline": row[1],
             "version": row[2],
+            "wal_segment_bytes": row[5],
+            "data_directory": row[6],
+            "summarizes": row[7] == "on",
             "boundary": boundary.isoformat(),
             "boundary_basis": "oldest transaction" if sees_everybody else "settle time only",
         }
@@ -110,6 +144,8 @@ class PostgresSource:
         facts["snapshot_at"], facts["snapshot"] = taken.fetchone() or (None, None)
         facts["snapshot_at"] = rfc3339(facts["snapshot_at"])
         facts["tables"] = [t.to_json() for t in self._tables(connection, boundary)]
+        names = [one.name for one in self._settings.tables]
+        facts["stored_in"] = {name: stored_in(connection, name) for name in names}
         facts["newest_at"] = newest(connection, self._settings.newest_query)
         connection.execute("COMMIT")
         return facts, row[4]
@@ -123,61 +159,29 @@ class PostgresSource:
             yield measure(connection, table.name, table.columns, table.settled_by, parent, boundary)
 
     def _base_backup(
-        self, open_object: OpenObject, node: dict[str, str], size_bytes: int | None
+        self, open_object: OpenObject, base: BaseBackup, facts: dict[str, Any], size: int | None
     ) -> dict[str, Any]:
-        messages = self._scratch / "pg_basebackup.log"
-        with (
-            self._environment() as environment,
-            messages.open("wb") as stderr,
-            subprocess.Popen(
-                self._command(node), stdout=subprocess.PIPE, stderr=stderr, env=environment
-            ) as process,
-        ):
-            assert process.stdout is not None
+        """Stream an incremental backup where one can be made, else a full one, and say why."""
+        parent, reason = self._parent(facts)
+        if parent is not None:
+            manifest = self._parents.manifest(parent.id)
+            assert manifest is not None
             try:
-                with open_object(OBJECT, size_bytes) as sink:
-                    while chunk := process.stdout.read(CHUNK_BYTES):
-                        sink.write(chunk)
-                    if process.wait() != 0:
-                        raise BackupError(f"postgres: {_last_line(messages)}")
-            finally:
-                process.kill()
-        return _points(messages.read_text(errors="replace"))
+                return {"parent": parent.id, **base.run(open_object, OBJECT, size, manifest)}
+            except NoIncrementError as error:
+                reason = str(error)
+        return {"full_because": reason, **base.run(open_object, OBJECT, size, None)}
 
-    def _command(self, node: dict[str, str]) -> list[str]:
-        parts = conninfo_to_dict(self._settings.url.get_secret_value())
-        kept = {
-            key: value
-            for key, value in parts.items()
-            if key not in ("password", "dbname", "target_session_attrs", "passfile")
-        }
-        return [
-            str(self._programs / "pg_basebackup"),
-            f"--dbname={make_conninfo('', **{**kept, **node})}",
-            "--pgdata=-",
-            "--format=tar",
-            "--wal-method=fetch",
-            f"--checkpoint={self._settings.checkpoint}",
-            "--label=storewatch",
-            "--no-password",
-            "--verbose",
-        ]
-
-    @contextmanager
-    def _environment(self) -> Iterator[dict[str, str]]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-        environment |= {"LC_ALL": "C", "PGCONNECT_TIMEOUT": str(_CONNECT_TIMEOUT_S)}
-        password = conninfo_to_dict(self._settings.url.get_secret_value()).get("password")
-        if not password:
-            yield environment
-            return
-        file = self._scratch / "pgpass"
-        escaped = str(password).replace("\\", "\\\\").replace(":", "\\:")
-        write_atomic(file, f"*:*:*:*:{escaped}\n".encode(), mode=0o600)
-        try:
-            yield {**environment, "PGPASSFILE": str(file)}
-        finally:
-            file.unlink(missing_ok=True)
+    def _parent(self, facts: dict[str, Any]) -> tuple[Parent | None, str]:
+        server = Server(
+            facts["system_identifier"],
+            facts["timeline"],
+            major(facts["version"]),
+            summarizes=facts.pop("summarizes"),
+        )
+        return choose_parent(
+            self._parents, server, time.time(), self._settings.full_every, self._in_every_tier
+        )
 
 
 def newest(connection: psycopg.Connection[Any], query: str) -> str | None:
@@ -186,19 +190,6 @@ def newest(connection: psycopg.Connection[Any], query: str) -> str | None:
         return None
     row = connection.execute(query.encode()).fetchone()
     return None if row is None or row[0] is None else rfc3339(row[0])
-
-
-def _points(messages: str) -> dict[str, Any]:
-    start, stop = _START.search(messages), _STOP.search(messages)
-    if start is None or stop is None:
-        raise BackupError("postgres: pg_basebackup did not say from where to where its WAL goes")
-    return {"start_lsn": start[1], "stop_lsn": stop[1], "stream_timeline": int(start[2])}
-
-
-def _last_line(messages: Path) -> str:
-    lines = messages.read_text(errors="replace").strip().splitlines()
-    errors = [line for line in lines if "error:" in line or "FATAL" in line]
-    return (errors or lines or ["pg_basebackup failed without a message"])[-1]
 
 
 def _one_line(error: Exception) -> str:

@@ -48,6 +48,7 @@ class RedisSource:
             raise BackupError(f"redis: {error}") from error
 
     def _snapshot(self, stream: "_Stream", open_object: OpenObject) -> Captured:
+        keeps_log = stream.keeps_log()
         word, replication_id, offset = stream.ask("PSYNC", "?", "-1").split()
         if word != "FULLRESYNC":
             raise ValueError(f"answered {word} to PSYNC instead of FULLRESYNC")
@@ -67,6 +68,7 @@ class RedisSource:
                 "object": OBJECT,
                 "replication_id": replication_id,
                 "offset": int(offset),
+                "append_only": keeps_log,
                 **first_database(head),
             }
         )
@@ -108,6 +110,16 @@ class _Stream:
         if not answer.startswith("+"):
             raise ValueError(f"{words[0]} was answered with {answer.lstrip('-') or 'nothing'}")
         return answer[1:]
+
+    def keeps_log(self) -> bool | None:
+        """Tell whether the server keeps an append-only file; None when it does not say."""
+        self.file.write(b"*2\r\n$4\r\nINFO\r\n$11\r\npersistence\r\n")
+        self.file.flush()
+        line = self._line()
+        if not line.startswith("$"):
+            return None
+        text = self.file.read(int(line[1:]) + len(b"\r\n"))
+        return b"aof_enabled:1" in text
 
     def announced_size(self) -> int:
         """Wait for the snapshot and return its bytes; newlines keep the line alive meanwhile."""

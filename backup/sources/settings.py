@@ -53,6 +53,9 @@ class PostgresSourceSettings(Section):
         settle: seconds by which the boundary of `settled_by` stays behind the oldest transaction
             under way (clocks of application and database may differ).
         newest_query: SQL for the time of the newest order, empty for none.
+        full_every: seconds; backups between two full ones hold what changed since the one before,
+            where the server has summarize_wal. 0 for full ones only.
+        lock_wait: seconds that a logical dump waits for a table that a DDL command holds.
     """
 
     url: SecretStr
@@ -61,6 +64,8 @@ class PostgresSourceSettings(Section):
     tables: tuple[TableSettings, ...] = ()
     settle: Duration = 5.0
     newest_query: str = ""
+    full_every: Duration = 604800.0
+    lock_wait: Duration = Field(default=30.0, gt=0)
 
     @field_validator("url")
     @classmethod

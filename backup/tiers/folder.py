@@ -1,25 +1,31 @@
 """A tier that is a folder: local disk or a mounted file system."""
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
-from backup.errors import MissingObjectError, TierError
+from backup.errors import ExistsError, MissingObjectError, TierError
+from backup.tiers.bandwidth import Bandwidth
 from backup.tiers.settings import FolderTierSettings
-from backup.tiers.tier import Watch
-from storewatch.store.files import sync_folder
+from backup.tiers.tier import Entry, Watch
+from storewatch.core.clock import from_unix
+from storewatch.store.files import sync_folder, write_atomic
 
 _CHUNK_BYTES = 1 << 20
 _TEMPORARY = ".incoming-"
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 class FolderTier:
     """A folder; made when only its last part is missing, so that an unmounted disk is noticed.
 
     Args:
-        settings: name and path.
+        settings: name, path and bandwidth.
         minimum_free_bytes: what must stay free on its file system.
     """
 
@@ -27,10 +33,11 @@ class FolderTier:
         self.name = settings.name
         self._root = settings.path
         self._minimum_free_bytes = minimum_free_bytes
+        self._bandwidth = Bandwidth(settings.bandwidth)
 
     def put(self, key: str, file: Path, watch: Watch) -> None:
-        """Copy the file beside its place, make it durable, then rename."""
-        try:
+        """Copy the file beside its place, make it durable, then give it its name."""
+        with self._failures(key):
             self._root.mkdir(mode=0o700, exist_ok=True)
             folder = (self._root / key).parent
             folder.mkdir(parents=True, exist_ok=True)
@@ -39,40 +46,126 @@ class FolderTier:
             try:
                 with os.fdopen(handle, "wb") as target, file.open("rb") as source:
                     while chunk := source.read(_CHUNK_BYTES):
+                        self._bandwidth.spend(len(chunk))
                         target.write(chunk)
                         watch(target.tell())
                     target.flush()
                     os.fsync(target.fileno())
-                Path(temporary).replace(self._root / key)
-            except BaseException:
+                self._name(Path(temporary), key)
+            finally:
                 Path(temporary).unlink(missing_ok=True)
-                raise
             for parent in (folder, folder.parent, self._root):
                 sync_folder(parent)
-        except OSError as error:
-            raise TierError(f"tier {self.name}: {key}: {error.strerror or error}") from error
 
-    def read(self, key: str) -> Iterator[bytes]:
+    def mark(self, key: str, content: bytes) -> None:
+        """Write the note beside its place, then rename."""
+        with self._failures(key):
+            self._root.mkdir(mode=0o700, exist_ok=True)
+            (self._root / key).parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self._root / key, content)
+
+    def read(self, key: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
         """Yield the object's bytes."""
         try:
             with (self._root / key).open("rb") as file:
-                while chunk := file.read(_CHUNK_BYTES):
+                file.seek(start)
+                left = -1 if size is None else size
+                while chunk := file.read(_CHUNK_BYTES if left < 0 else min(left, _CHUNK_BYTES)):
+                    left -= len(chunk) if left >= 0 else 0
+                    self._bandwidth.spend(len(chunk))
                     yield chunk
         except FileNotFoundError:
             raise MissingObjectError(f"tier {self.name}: {key} is missing") from None
         except OSError as error:
             raise TierError(f"tier {self.name}: {key}: {error.strerror or error}") from error
 
-    def list(self, prefix: str) -> list[str]:
-        """Return the keys; a folder that is not there is an unreachable tier, not an empty one."""
+    def entries(self, prefix: str) -> list[Entry]:
+        """Return the objects; a folder that is not there is an unreachable tier, no empty one."""
         if not self._root.is_dir():
             raise TierError(f"tier {self.name}: {self._root} is no folder (not mounted?)")
-        keys = (
-            str(path.relative_to(self._root))
-            for path in self._root.rglob("*")
-            if path.is_file() and not path.name.startswith(_TEMPORARY)
-        )
-        return sorted(key for key in keys if key.startswith(prefix))
+        below = self._root / prefix.rpartition("/")[0]
+        found = []
+        for path in below.rglob("*"):
+            key = str(path.relative_to(self._root))
+            if not key.startswith(prefix) or path.name.startswith("."):
+                continue
+            with suppress(FileNotFoundError):  # deleted while we look
+                if path.is_file():
+                    status = path.stat()
+                    found.append(Entry(key, status.st_size, from_unix(status.st_mtime)))
+        return sorted(found, key=lambda entry: entry.key)
+
+    def list(self, prefix: str) -> list[str]:
+        """Return the keys."""
+        return [entry.key for entry in self.entries(prefix)]
+
+    def now(self) -> datetime:
+        """Return the time that the file system gives a new file."""
+        with (
+            self._failures("its clock"),
+            tempfile.NamedTemporaryFile(prefix=_TEMPORARY, dir=self._root) as file,
+        ):
+            return from_unix(Path(file.name).stat().st_mtime)
+
+    def refuse_to_delete(self) -> str:
+        """Return nothing: who may write a folder may delete."""
+        return ""
+
+    def immutable_until(self, key: str) -> datetime | None:
+        """Return None: a folder keeps nothing from its owner."""
+        if not (self._root / key).exists():
+            raise MissingObjectError(f"tier {self.name}: {key} is missing")
+        return None
+
+    def delete(self, key: str) -> None:
+        """Unlink the object, then the folders that became empty."""
+        with self._failures(key):
+            path = self._root / key
+            path.unlink(missing_ok=True)
+            for parent in path.parents:
+                if parent == self._root:
+                    break
+                try:
+                    parent.rmdir()
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                        raise
+                    if error.errno == errno.ENOTEMPTY:
+                        sync_folder(parent)
+                        return
+            sync_folder(self._root)
+
+    def sweep(self, prefix: str, before: datetime) -> int:
+        """Remove the temporary files of copies that were cut."""
+        swept = 0
+        with self._failures(prefix):
+            for path in [*(self._root / prefix.rpartition("/")[0]).rglob(f"{_TEMPORARY}*")]:
+                with suppress(FileNotFoundError):
+                    if from_unix(path.stat().st_mtime) < before:
+                        path.unlink()
+                        swept += 1
+                        with suppress(OSError):  # not empty
+                            path.parent.rmdir()
+        return swept
+
+    def _name(self, temporary: Path, key: str) -> None:
+        """Give a file its name unless another one has it; a link never replaces, a rename does."""
+        place = self._root / key
+        try:
+            os.link(temporary, place)
+        except FileExistsError:
+            if not _same(temporary, place):
+                raise ExistsError(
+                    f"tier {self.name}: {key} exists with other bytes; it is not overwritten"
+                ) from None
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            if place.exists() and not _same(temporary, place):
+                raise ExistsError(
+                    f"tier {self.name}: {key} exists with other bytes; it is not overwritten"
+                ) from None
+            temporary.replace(place)
 
     def _refuse_when_full(self, size_bytes: int) -> None:
         free = shutil.disk_usage(self._root).free
@@ -81,3 +174,21 @@ class FolderTier:
                 f"tier {self.name}: {free} bytes free at {self._root}; {size_bytes} are needed "
                 f"and {self._minimum_free_bytes} must stay free (minimum_free_bytes)"
             )
+
+    @contextmanager
+    def _failures(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TierError(f"tier {self.name}: {key}: {error.strerror or error}") from error
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Compare two files byte by byte."""
+    if one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb") as a, other.open("rb") as b:
+        while chunk := a.read(_CHUNK_BYTES):
+            if chunk != b.read(_CHUNK_BYTES):
+                return False
+    return True

@@ -1,273 +1,219 @@
-"""HTTP probe at scrape time, with blackbox_exporter's metric names.
+"""HTTP probes on libcurl: a fresh connection each, redirects followed here, phases summed.
 
-Source: blackbox_exporter's prober/http.go. Redirects are not followed. The whole probe, slow
-headers included, ends at its deadline.
+Source for names, order and meaning: blackbox_exporter's prober/http.go. Redirects are followed
+here and not by libcurl, because each host is resolved by the module's IP protocol and because
+credentials must not go to another host.
 """
 
-import http.client
-import io
-import re
-import socket
-import ssl
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
-from prometheus_client.core import Metric
+import pycurl
 
-from monitors.families import gauge, value
 from monitors.probes import certificate
-from monitors.settings import HttpTarget
+from monitors.probes.handle import VERSIONS, Handle
+from monitors.probes.http_checks import Response, judge, patterns_over_body
+from monitors.probes.modules import NamedModule
+from monitors.probes.plan import ZEROS, Asking, Plan, header_lines, redirected
+from monitors.probes.report import Report
+from monitors.probes.resolve import ResolveError, address_of, resolve, version
+from monitors.probes.transfers import Result, Transfers
+from monitors.probes.url import Url, parse, with_host
 
-PHASES = ("resolve", "connect", "tls", "processing", "transfer")
-_MAXIMUM_BODY_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class ProbeResult:
-    """What one probe learnt. Times in seconds; `expiry` is Unix time; error empty on success."""
-
-    success: bool = False
-    error: str = ""
-    status: int = 0
-    http_version: float = 0.0
-    body_bytes: int = 0
-    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
-    duration_s: float = 0.0
-    tls_version: str = ""
-    tls_verified: bool | None = None
-    expiry: float | None = None
-    body_mismatch: bool = False
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a phase."""
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.phases[name] += time.monotonic() - started
+_PHASED = "probe_http_duration_seconds"
+_NO_TIME = dict.fromkeys(("resolve", "connect", "tls", "processing", "transfer"), 0.0)
+_REDIRECTS = {301, 302, 303, 307, 308}
+_MOST_REDIRECTS = 10
+"""Source: blackbox_exporter."""
+_MOST_PLANS = 1000
+"""Modules, and virtual hosts that they were asked for, whose plans are kept."""
+_UNREAD = "the headers are longer than libcurl reads, and what follows them is lost"
+"""Source: libcurl's MAX_HTTP_RESP_HEADER_SIZE, 300 KB, and CURL_MAX_HTTP_HEADER, 100 KB for one."""
+_TOO_LARGE = "Too large response headers"
+"""What libcurl says of headers that are many; of one that is long it says nothing."""
 
 
-class _Deadline:
-    """A moment, as the timeout that is left for the next blocking call."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def apply(self, sock: socket.socket) -> None:
-        """Bound the socket's next call. Raises TimeoutError when no time is left."""
-        remaining_s = self._end - time.monotonic()
-        if remaining_s <= 0:
-            raise TimeoutError("timed out")
-        sock.settimeout(remaining_s)
-
-
-class _BoundReader(io.RawIOBase):
-    """The reading side of a socket; every read has only what is left of the deadline."""
-
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
-        self._sock = sock
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        self._deadline.apply(self._sock)
-        return self._sock.recv_into(buffer)  # type: ignore[arg-type]
-
-
-class _BoundSocket:
-    """What http.client needs of a socket to read a response from it."""
-
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
-        self._reader = _BoundReader(sock, deadline)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        """Return the buffered reading side."""
-        del mode
-        return io.BufferedReader(self._reader)
-
-
-def probe(target: HttpTarget, ca_file: Path | None) -> ProbeResult:
-    """Ask one target once; never raises for what the target does.
+class HttpProber:
+    """Probes by HTTP.
 
     Args:
-        target: what is asked, and when its answer is a success.
-        ca_file: CA certificates to verify by; none: the system's.
+        home: the state folder; files of modules lie below it.
     """
-    result = ProbeResult()
-    started = time.monotonic()
-    try:
-        _ask(target, ca_file, _Deadline(target.timeout), result)
-    except TimeoutError:
-        result.error = f"no answer within {target.timeout:g} s"
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        result.error = f"{type(error).__name__}: {error}"
-    result.duration_s = time.monotonic() - started
-    result.success = not result.error
-    return result
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._transfers = Transfers()
+        self._plans: dict[str, Plan] = {}
+
+    def close(self) -> None:
+        """Break off what is under way."""
+        self._transfers.close()
+
+    async def probe(self, target: str, module: NamedModule, report: Report) -> bool:
+        """Probe a target once; return whether that was a success."""
+        plan = self._plans.get(module.name) or self._plan(module)
+        report.phased, report.phases = _PHASED, _NO_TIME.copy()
+        try:
+            aim = plan.aim(target)
+        except (ValueError, OSError) as error:
+            report.values.update(ZEROS)
+            return report.fail(str(error))
+        report.values = aim.values.copy()
+        if address := aim.address:
+            report.seconds["probe_dns_lookup_time_seconds"] = 0.0
+        else:
+            address = await resolve(aim.url.host, plan.settings, report)
+            report.phases["resolve"] = report.seconds["probe_dns_lookup_time_seconds"]
+            if not address:
+                return False
+        handle, whole = plan.take(), False
+        try:
+            success = await self._follow(aim.url, address, aim.asking, plan, handle, report)
+            whole = True
+        finally:
+            if not whole:
+                self._transfers.abandon(handle.curl)
+            plan.give_back(handle, clean=whole and not report.values["probe_http_redirects"])
+        return success
+
+    def _plan(self, module: NamedModule) -> Plan:
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
+        plan = self._plans[module.name] = Plan(module.settings.http, self._home)
+        return plan
+
+    async def _follow(
+        self, url: Url, address: str, asking: Asking, plan: Plan, handle: Handle, report: Report
+    ) -> bool:
+        """Ask, follow redirects as far as the module lets, and judge the final response."""
+        redirects = 0
+        while True:
+            try:
+                swapped = self._aim(url, address, asking, plan, handle, report)
+            except OSError as error:
+                return report.fail(f"ca_file: {error}")
+            result = await self._transfers.start(handle.curl)
+            _add_phases(handle, url.secure, report.phases)
+            status = handle.curl.getinfo(pycurl.RESPONSE_CODE)
+            if status not in _REDIRECTS or result[0]:
+                break
+            location = _location(url, swapped, handle)
+            if not location:
+                break
+            redirects += 1
+            report.values["probe_http_redirects"] = redirects
+            report.step("redirected", to=location)
+            if not plan.settings.redirects or redirects > _MOST_REDIRECTS:
+                report.step("the redirect is not followed")
+                break
+            try:
+                last, url = url, _redirected(location)
+                asking = redirected(asking, last, url, status)
+                before = report.remaining_s
+                address = await address_of(url.host, plan.settings, report)
+            except (ResolveError, ValueError) as error:
+                return report.fail(str(error))
+            took = before - report.remaining_s
+            report.phases["resolve"] += took
+        return self._conclude(url, status, result, plan, handle, report)
+
+    def _aim(
+        self, url: Url, address: str, asking: Asking, plan: Plan, handle: Handle, report: Report
+    ) -> bool:
+        """Make a handle ready; return whether the certificate's name took the host's place."""
+        text, lines = url.text, asking.lines
+        connect_to = "" if version(url.host) else address
+        swapped = False
+        if url.secure:
+            config = plan.settings.tls_config
+            if config.ca_file and not config.insecure_skip_verify:
+                handle.verify_by(certificate.trust(config, self._home))
+            if asking.server_name and asking.server_name != url.host:
+                swapped = True
+                text, connect_to = with_host(text, asking.server_name), address
+                lines = header_lines({"Host": url.netloc, **asking.headers})
+        handle.aim(text, connect_to, report)
+        handle.ask(asking.method, asking.content, lines)
+        if report.explain:
+            report.step("asking", method=asking.method, url=url.text, address=address)
+        return swapped
+
+    def _conclude(
+        self, url: Url, status: int, result: Result, plan: Plan, handle: Handle, report: Report
+    ) -> bool:
+        """Report the final response and judge it."""
+        code, message = result
+        if not status:
+            if code == pycurl.E_PEER_FAILED_VERIFICATION:
+                _report_unverified(handle, report)
+            return report.fail(message or "the connection was closed without an answer")
+        info, body, values = handle.curl.getinfo, handle.body, report.values
+        body.end()
+        values["probe_http_status_code"] = status
+        values["probe_http_content_length"] = info(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
+        values["probe_http_uncompressed_body_length"] = body.size
+        if (modified := info(pycurl.INFO_FILETIME)) >= 0:
+            values["probe_http_last_modified_timestamp_seconds"] = modified
+        spoken, values["probe_http_version"] = VERSIONS[info(pycurl.INFO_HTTP_VERSION)]
+        if url.secure:
+            self._report_tls(plan, handle, report)
+        headers = handle.headers() if plan.looks else []
+        broken = body.error or message
+        if code and (not broken or message.startswith(_TOO_LARGE)):
+            report.step(_UNREAD)
+            broken = _UNREAD if plan.looks or patterns_over_body(plan.settings) else ""
+        response = Response(status, spoken, url.secure, headers, body, broken)
+        return judge(plan.settings, response, report)
+
+    def _report_tls(self, plan: Plan, handle: Handle, report: Report) -> None:
+        report.values["probe_http_ssl"] = 1
+        trust = None
+        if not plan.settings.tls_config.insecure_skip_verify:
+            trust = certificate.trust(plan.settings.tls_config, self._home)
+            report.values["storewatch_probe_tls_verified"] = 1
+        found = certificate.facts(handle.certificates(), trust)
+        certificate.report_facts(found, *handle.spoken, report)
 
 
-def _ask(
-    target: HttpTarget, ca_file: Path | None, deadline: _Deadline, result: ProbeResult
-) -> None:
-    url = urlsplit(target.url)
-    host, tls = url.hostname or "", url.scheme == "https"
-    port = url.port or (443 if tls else 80)
-    with result.phase("resolve"):
-        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    sock = _connect(address, deadline, result)
-    try:
-        if tls:
-            name = target.server_name or host
-            sock = _secure(sock, name, ca_file, address, deadline, result)
-        path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        body = _exchange(sock, path, url.netloc.rpartition("@")[2], deadline, result)
-    finally:
-        sock.close()
-    _judge(target, body, result)
+def _report_unverified(handle: Handle, report: Report) -> None:
+    """Report the date of a certificate that does not verify.
+
+    blackbox_exporter says nothing then, and an alert on the date falls silent on the day the
+    certificate expires. libcurl shakes hands before it verifies, so the date is known.
+    """
+    report.values["storewatch_probe_tls_verified"] = 0
+    if sent := handle.certificates():
+        found = certificate.facts(sent, None)
+        report.values["probe_ssl_earliest_cert_expiry"] = found.earliest
 
 
-def _connect(address: tuple, deadline: _Deadline, result: ProbeResult) -> socket.socket:  # type: ignore[type-arg]
-    family, kind, protocol, _, destination = address
-    sock = socket.socket(family, kind, protocol)
-    try:
-        deadline.apply(sock)
-        with result.phase("connect"):
-            sock.connect(destination)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+def _location(url: Url, swapped: bool, handle: Handle) -> str:
+    """Return where a response redirects to, "" when it does not say."""
+    location = str((handle.curl.getinfo_raw(pycurl.REDIRECT_URL) or b"").decode("latin-1"))
+    if swapped and location:
+        parts = urlsplit(location)
+        asked = urlsplit(handle.curl.getinfo(pycurl.EFFECTIVE_URL))
+        if parts.netloc == asked.netloc:
+            return urlunsplit(parts._replace(netloc=url.netloc))
+    return location
 
 
-def _secure(
-    sock: socket.socket,
-    name: str,
-    ca_file: Path | None,
-    address: tuple,  # type: ignore[type-arg]
-    deadline: _Deadline,
-    result: ProbeResult,
-) -> ssl.SSLSocket:
-    """Shake hands. A certificate that does not verify fails the probe; its date is read anyway."""
-    try:
-        with result.phase("tls"):
-            deadline.apply(sock)
-            secured = certificate.context(ca_file).wrap_socket(sock, server_hostname=name)
-    except ssl.SSLCertVerificationError:
-        result.tls_verified = False
-        sock.close()
-        with _connect(address, deadline, ProbeResult()) as second:
-            deadline.apply(second)
-            unverified = certificate.unverified_context()
-            with unverified.wrap_socket(second, server_hostname=name) as untrusted:
-                result.expiry = certificate.expiry(untrusted)
-        raise
-    result.tls_verified = True
-    result.tls_version = secured.version() or ""
-    result.expiry = certificate.expiry(secured)
-    return secured
+def _redirected(location: str) -> Url:
+    if not location.startswith(("http://", "https://")):
+        raise ValueError(f"the redirect leads to {location!r}, which is neither http nor https")
+    return parse(location)
 
 
-def _exchange(
-    sock: socket.socket, path: str, host: str, deadline: _Deadline, result: ProbeResult
-) -> bytes:
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: storewatch-probe\r\n"
-        "Accept: */*\r\nConnection: close\r\n\r\n"
-    )
-    with result.phase("processing"):
-        deadline.apply(sock)
-        sock.sendall(request.encode("latin-1"))
-        response = http.client.HTTPResponse(_BoundSocket(sock, deadline))  # type: ignore[arg-type]
-        response.begin()
-    result.status = response.status
-    result.http_version = response.version / 10
-    with result.phase("transfer"):
-        body = response.read(_MAXIMUM_BODY_BYTES)
-    result.body_bytes = len(body)
-    return body
-
-
-def _judge(target: HttpTarget, body: bytes, result: ProbeResult) -> None:
-    valid = target.valid_status_codes or range(200, 300)
-    if result.status not in valid:
-        result.error = f"status {result.status}"
+def _add_phases(handle: Handle, secure: bool, phases: dict[str, float]) -> None:
+    """Add libcurl's moments, in seconds from the start of a request, as blackbox's phases."""
+    info = handle.curl.getinfo
+    connected = ready = info(pycurl.CONNECT_TIME)
+    if not connected:
         return
-    text = body.decode("utf-8", "replace")
-    for pattern in target.fail_if_body_not_matches_regexp:
-        if not re.search(pattern, text):
-            result.body_mismatch = True
-            result.error = f"the body does not match {pattern!r}"
-
-
-class HttpProbe:
-    """One target as a collector; a target that does not answer is `probe_success` 0."""
-
-    def __init__(self, target: HttpTarget, ca_file: Path | None) -> None:
-        self.name = f"probe-{target.name}"
-        self.timeout_s = target.timeout + 0.1
-        self._target = target
-        self._ca_file = ca_file
-        self._labels = {"target": target.name, "group": target.group}
-
-    def collect(self) -> Iterable[Metric]:
-        """Probe now."""
-        yield from self._families(probe(self._target, self._ca_file))
-
-    def down(self) -> Iterable[Metric]:
-        """Say that the probe did not succeed, such as when a name server hangs."""
-        yield from self._families(ProbeResult(duration_s=self._target.timeout))
-
-    def _families(self, result: ProbeResult) -> Iterable[Metric]:
-        labels = self._labels
-        for name, documentation, number in (
-            ("probe_success", "Whether the probe succeeded.", float(result.success)),
-            ("probe_duration_seconds", "Time the probe took.", result.duration_s),
-            ("probe_http_status_code", "Status of the answer, 0 for none.", result.status),
-            ("probe_http_version", "HTTP version of the answer.", result.http_version),
-            ("probe_http_content_length", "Bytes of the body as sent.", result.body_bytes),
-            ("probe_http_redirects", "Redirects followed: none are.", 0),
-            (
-                "probe_failed_due_to_regex",
-                "Whether the body did not match.",
-                float(result.body_mismatch),
-            ),
-            ("probe_http_ssl", "Whether TLS was spoken.", float(bool(result.tls_version))),
-        ):
-            yield value(name, documentation, number, **labels)
-        yield gauge(
-            "probe_http_duration_seconds",
-            "Time of each phase of the request.",
-            [({**labels, "phase": phase}, took) for phase, took in result.phases.items()],
-        )
-        yield from self._tls(result)
-
-    def _tls(self, result: ProbeResult) -> Iterable[Metric]:
-        if result.expiry is not None:
-            yield value(
-                "probe_ssl_earliest_cert_expiry",
-                "Unix time at which the server's certificate expires.",
-                result.expiry,
-                **self._labels,
-            )
-        if result.tls_verified is not None:
-            yield value(
-                "storewatch_probe_tls_verified",
-                "Whether the server's certificate verifies.",
-                float(result.tls_verified),
-                **self._labels,
-            )
-        if result.tls_version:
-            yield value(
-                "probe_tls_version_info",
-                "The TLS version spoken.",
-                1,
-                **self._labels,
-                version=result.tls_version.replace("v", " "),
-            )
+    phases["connect"] += connected
+    if secure and (secured := info(pycurl.APPCONNECT_TIME)):
+        phases["tls"] += secured - connected
+        ready = secured
+    if first := info(pycurl.STARTTRANSFER_TIME):
+        phases["processing"] += first - ready
+        phases["transfer"] += info(pycurl.TOTAL_TIME) - first

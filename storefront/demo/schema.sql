@@ -8,8 +8,12 @@ CREATE TABLE users (
   email         text NOT NULL UNIQUE,
   name          text NOT NULL,
   password_hash text NOT NULL,
-  created_at    timestamptz NOT NULL DEFAULT now()
+  created_at    timestamptz NOT NULL DEFAULT now(),
+  -- The day of the last log-in, and no more of what somebody did when.
+  last_active_on date
 );
+
+CREATE INDEX users_active ON users (last_active_on);
 
 CREATE TABLE categories (
   id   bigint PRIMARY KEY,
@@ -63,6 +67,8 @@ CREATE INDEX orders_to_deliver ON orders (shipped_at) WHERE state = 'shipped';
 
 CREATE INDEX orders_open ON orders (created_at) WHERE state = 'placed';
 
+CREATE INDEX orders_paid ON orders (paid_at) WHERE paid_at IS NOT NULL;
+
 CREATE TABLE order_lines (
   order_id    uuid NOT NULL REFERENCES orders,
   product_id  bigint NOT NULL REFERENCES products,
@@ -96,6 +102,8 @@ CREATE UNIQUE INDEX payments_one_capture ON payments (order_id) WHERE state = 'c
 CREATE UNIQUE INDEX payments_one_open_attempt ON payments (order_id)
   WHERE state IN ('pending', 'unknown', 'captured');
 
+CREATE INDEX payments_created ON payments (created_at);
+
 CREATE INDEX payments_open ON payments (claimed_until) WHERE state IN ('pending', 'unknown');
 
 CREATE TABLE shipments (
@@ -112,6 +120,19 @@ CREATE TABLE events (
 );
 
 CREATE INDEX events_kind ON events (kind, created_at);
+
+-- What support is asked: no words, they stay in the mail system.
+CREATE TABLE enquiries (
+  id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  user_id     bigint NOT NULL REFERENCES users,
+  topic       text NOT NULL CHECK (topic IN ('order', 'payment', 'delivery', 'return', 'other')),
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  answered_at timestamptz CHECK (answered_at >= created_at)
+);
+
+CREATE INDEX enquiries_open ON enquiries (created_at) WHERE answered_at IS NULL;
+
+CREATE INDEX enquiries_answered ON enquiries (answered_at) WHERE answered_at IS NOT NULL;
 
 CREATE TABLE audit_events (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -163,7 +184,8 @@ RESET ROLE;
 
 CREATE EXTENSION pg_stat_statements;
 
-GRANT SELECT ON categories, products, orders, order_lines, payments, shipments, events,
-  audit_events, shop_settings, storewatch_invariants TO storewatch_monitor;
+-- What business queries and load tests read; of persons no more than numbers and days.
+GRANT SELECT ON categories, products, orders, payments, events, enquiries, shop_settings,
+  storewatch_invariants TO storewatch_monitor;
 
-GRANT SELECT (id, created_at) ON users TO storewatch_monitor;
+GRANT SELECT (id, created_at, last_active_on) ON users TO storewatch_monitor;

@@ -15,10 +15,11 @@ from storefront.settings import Settings
 
 _ROLES = (
     ("shop", "SHOP_DB_PASSWORD", ""),
-    ("storewatch_monitor", "MONITOR_DB_PASSWORD", ""),
     ("storewatch_backup", "BACKUP_DB_PASSWORD", "REPLICATION"),
     ("replicator", "REPLICATION_DB_PASSWORD", "REPLICATION"),
 )
+_MONITORING_ROLE = Path(__file__).with_name("monitoring_role.sql")
+"""The same as storewatch ships (a test compares); nothing here may read storewatch's own file."""
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _ROWS_PER_INSERT = 100
 
@@ -30,20 +31,32 @@ def cluster_script(settings: Settings) -> str:
         password = _literal(settings.secret(secret))
         statements.append(f"CREATE ROLE {role} LOGIN {options} PASSWORD {password}")
     statements += [
-        "GRANT pg_monitor TO storewatch_monitor",
         "GRANT pg_monitor, pg_read_all_data, pg_read_all_settings, pg_checkpoint"
         " TO storewatch_backup",
         "CREATE DATABASE shop OWNER shop",
-        "REVOKE CONNECT ON DATABASE shop FROM PUBLIC",
-        "GRANT CONNECT ON DATABASE shop TO storewatch_monitor, storewatch_backup",
+        "REVOKE CONNECT, TEMPORARY ON DATABASE shop FROM PUBLIC",
+        "GRANT CONNECT ON DATABASE shop TO storewatch_backup",
     ]
     return _script(statements)
 
 
 def shop_script(settings: Settings) -> str:
     """Return schema, rights and demo data of the database `shop`."""
-    schema = [part.strip() for part in _SCHEMA.read_text().split(";\n\n") if part.strip()]
-    return _script([*(part.removesuffix(";") for part in schema), *_demo_data(settings)])
+    password = _literal(settings.secret("MONITOR_DB_PASSWORD"))
+    return _script(
+        [
+            *_statements(_MONITORING_ROLE),
+            f"ALTER ROLE storewatch_monitor PASSWORD {password}",
+            *_statements(_SCHEMA),
+            "GRANT EXECUTE ON FUNCTION pg_switch_wal() TO storewatch_backup",
+            *_demo_data(settings),
+        ]
+    )
+
+
+def _statements(file: Path) -> list[str]:
+    parts = [part.strip() for part in file.read_text().split(";\n\n")]
+    return [part.removesuffix(";") for part in parts if part]
 
 
 def _demo_data(settings: Settings) -> Iterable[str]:

@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from backup.settings import BackupSettings
 from storewatch.config import DEFAULT_FILE, load_config
+from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.names import CONFIG_VARIABLE
 from storewatch.pages import number
@@ -58,6 +60,17 @@ def parts() -> Parts:
 @cache
 def _parts(path: Path) -> Parts:
     return Parts(load_config(path))
+
+
+def backup_settings(found: Parts) -> BackupSettings:
+    """Return the section, which every command here needs.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if found.config.settings.backup is None:
+        raise UsageError(f"{found.config.file.name}: backup: missing; name sources and tiers there")
+    return found.config.settings.backup
 
 
 def say(line: str) -> None:

@@ -7,12 +7,13 @@ import threading
 import click
 import uvicorn
 
+from backup.wal.reports import WalReports
 from console.app import Console
-from monitors.registry import run_exporter
+from monitors.registry import Sources, run_exporter
 from storewatch.cli.common import config_option, parts, say
 from storewatch.core.clock import rfc3339
+from storewatch.own_processes import address
 from storewatch.scheduler import build_scheduler
-from storewatch.wiring import address
 
 
 def _until_told() -> threading.Event:
@@ -29,7 +30,10 @@ def _until_told() -> threading.Event:
 def exporter() -> None:
     """Serve metrics for Prometheus."""
     found = parts()
-    run_exporter(found.config.settings.monitors, found.config.home, found.evidence, _until_told())
+    settings, home = found.config.settings, found.config.home
+    wal = WalReports(settings.backup) if settings.backup else None
+    sources = Sources(found.evidence, found.signals, found.incidents, wal)
+    run_exporter(settings.monitors, home, sources, _until_told())
 
 
 @click.command()
@@ -61,7 +65,7 @@ def desk() -> None:
 @click.command()
 @config_option
 def scheduler() -> None:
-    """Run backups and restore drills when they are due."""
+    """Run backups and restore drills, and learn seasons, when they are due."""
     ending = _until_told()
     found = parts()
     jobs = build_scheduler(found.config, found.state_url)

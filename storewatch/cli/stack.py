@@ -22,10 +22,10 @@ def up(*, detach: bool) -> None:
     if detach:
         say("up; `storewatch status` shows it, `storewatch down` ends it")
         return
-    say("up; Ctrl-C ends it")
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: ending.set())
+    say("up; Ctrl-C ends it")
     while not ending.wait(1.0):
         if not found.stack.supervisor.alive():
             say("the supervisor is gone")

@@ -8,6 +8,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def from_unix(unix_s: float) -> datetime:
+    """Return the moment of Unix seconds, aware, in UTC."""
+    return datetime.fromtimestamp(unix_s, UTC)
+
+
 def rfc3339(moment: datetime) -> str:
     """Format an aware moment as RFC 3339 in UTC, such as 2026-11-22T01:02:03.004Z.
 

@@ -19,12 +19,18 @@ class UnreachableError(StorewatchError):
     exit_code = 4
 
 
+class BusyError(StorewatchError):
+    """Another run of the same kind holds the lock; it must end first."""
+
+
 class MonitorError(StorewatchError):
     """Watching failed in a way that is not the watched shop's fault."""
 
 
 class AlertError(StorewatchError):
-    """Rules, routes or incidents cannot be made sense of."""
+    """What was written for alerting (SLOs, a history, a notification) makes no sense."""
+
+    exit_code = 2
 
 
 class RunbookError(StorewatchError):

@@ -9,7 +9,10 @@ from typing import Any
 from storewatch.core.clock import parse_rfc3339, rfc3339
 from storewatch.core.targets import Target, Verdict, worst
 
-KINDS = ("load", "capacity", "backup", "drill", "proof", "patrol", "release", "report", "demo")
+KINDS = (
+    *("load", "capacity", "backup", "drill", "proof", "patrol", "release", "report", "demo"),
+    *("verify", "canary", "prune", "sync", "failover", "sabotage"),
+)
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 

@@ -1,5 +1,6 @@
 """Our own state in one database: SQLite by default, PostgreSQL by URL."""
 
+import contextlib
 from pathlib import Path
 
 from alembic import command
@@ -21,6 +22,7 @@ def open_database(url: str) -> Engine:
     """
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
+        _keep_private(engine.url.database)
         event.listen(engine, "connect", _durable_sqlite)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -33,6 +35,14 @@ def open_database(url: str) -> Engine:
             f"the state database {engine.url.render_as_string()} cannot be opened: {error.orig}"
         ) from error
     return engine
+
+
+def _keep_private(file: str | None) -> None:
+    """Create the file for its owner alone; SQLite gives its journals the same mode."""
+    if file and file != ":memory:":
+        with contextlib.suppress(OSError):  # what keeps it from opening is said by opening it
+            Path(file).touch(mode=0o600)
+            Path(file).chmod(0o600)
 
 
 def _durable_sqlite(connection, _record) -> None:  # type: ignore[no-untyped-def]

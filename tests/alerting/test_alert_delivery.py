@@ -1,46 +1,30 @@
 """A fault, seen by a real exporter, judged by Prometheus, delivered by Alertmanager to a desk."""
 
 import json
-import socket
-import subprocess
 import threading
-import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running import free_port, running, until
 
-from alerting.prometheus import prometheus_argv, render_prometheus
+from alerting.prometheus import ProbeTarget, prometheus_argv, render_prometheus
 from alerting.routes import alertmanager_argv, render_alertmanager
 from alerting.rules import render_rules
 from alerting.settings import AlertSettings
-from monitors.exporter import Exporter, Page
-from monitors.registry import build_watch
+from monitors.exporter import Exporter
+from monitors.page import Page
+from monitors.probes.modules import load_modules
+from monitors.registry import Sources, build_watch
 from monitors.settings import MonitorSettings
 from storewatch.store.evidence import EvidenceStore
-from storewatch.tools import find_program, working_folder
+from storewatch.tools import find_program
 
 TOKEN = "the-desks-token"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def until(condition: Callable[[], Any], within_s: float) -> float:
-    """Wait until the condition holds and return the seconds that it took."""
-    started, pause = time.monotonic(), threading.Event()
-    while not condition():
-        assert time.monotonic() - started < within_s, f"not so within {within_s} s"
-        pause.wait(0.05)
-    return time.monotonic() - started
 
 
 class Site:
@@ -89,42 +73,11 @@ def site() -> Iterator[Site]:
     found.server.server_close()
 
 
-@contextmanager
-def process(argv: list[str], log: Path, ready: str) -> Iterator[None]:
-    """Run a program until its address answers, and end it afterwards."""
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            argv, cwd=working_folder(Path(argv[0])), stdout=output, stderr=output
-        )
-    try:
-
-        def answers() -> bool:
-            assert child.poll() is None, log.read_text()[-2000:]
-            try:
-                with urllib.request.urlopen(ready, timeout=1) as answer:
-                    return bool(answer.status == 200)
-            except OSError:
-                return False
-
-        until(answers, 30)
-        yield
-    finally:
-        child.terminate()
-        child.wait(20)
-
-
 @pytest.fixture
-def exporter(site: Site, tmp_path: Path) -> Iterator[tuple[str, int]]:
-    settings = MonitorSettings.model_validate(
-        {
-            "http": [
-                {"name": "app-1", "group": "app", "url": f"{site.url}/health", "timeout": "300ms"},
-                {"name": "app-2", "group": "app", "url": site.url},
-            ]
-        }
-    )
-    watch = build_watch(settings, tmp_path, EvidenceStore(tmp_path))
-    served = Exporter(("127.0.0.1", 0), Page(watch.collectors, 1.9))
+def exporter(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    watch = build_watch(MonitorSettings(), tmp_path, Sources(EvidenceStore(tmp_path)))
+    page = Page(watch.collectors, 1.9)
+    served = Exporter(("127.0.0.1", 0), page, load_modules(None), tmp_path)
     stop = threading.Event()
     thread = threading.Thread(target=served.serve, args=(stop,))
     thread.start()
@@ -155,8 +108,12 @@ def watched(site: Site, exporter: tuple[str, int], tmp_path: Path) -> Iterator[s
     files = {name: tmp_path / name for name in ("rules.yml", "prom.yml", "am.yml", "token")}
     files["token"].write_text(TOKEN)
     files["rules.yml"].write_text(render_rules(settings))
-    files["prom.yml"].write_text(render_prometheus(settings, files["rules.yml"], exporter))
-    files["am.yml"].write_text(render_alertmanager(settings.alertmanager, files["token"]))
+    probes = [
+        ProbeTarget("app-1", "app", "http_2xx", f"{site.url}/health"),
+        ProbeTarget("app-2", "app", "http_2xx", site.url),
+    ]
+    files["prom.yml"].write_text(render_prometheus(settings, files["rules.yml"], exporter, probes))
+    files["am.yml"].write_text(render_alertmanager(settings, files["token"]))
     manager = alertmanager_argv(
         settings.alertmanager, find_program("alertmanager"), files["am.yml"], tmp_path / "am"
     )
@@ -166,8 +123,8 @@ def watched(site: Site, exporter: tuple[str, int], tmp_path: Path) -> Iterator[s
     host, port = settings.prometheus.listen
     manager_port = settings.alertmanager.listen[1]
     with (
-        process(manager, tmp_path / "am.log", f"http://127.0.0.1:{manager_port}/-/ready"),
-        process(engine, tmp_path / "prom.log", f"http://{host}:{port}/-/ready"),
+        running(manager, tmp_path / "am.log", f"http://127.0.0.1:{manager_port}/-/ready"),
+        running(engine, tmp_path / "prom.log", f"http://{host}:{port}/-/ready"),
     ):
         yield f"http://{host}:{port}"
 
@@ -181,7 +138,7 @@ def ask(prometheus: str, query: str) -> list[dict[str, Any]]:
 
 def test_a_frozen_instance_is_told_to_the_desk_and_so_is_its_end(site: Site, watched: str) -> None:
     until(lambda: len(ask(watched, 'probe_success{group="app"} == 1')) == 2, 20)
-    assert ask(watched, 'up{job="storewatch"} == 1')
+    until(lambda: ask(watched, 'up{job="storewatch"} == 1'), 20)
     assert not site.heard("InstanceDown", "firing")
 
     site.frozen.set()

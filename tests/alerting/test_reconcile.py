@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from alerting.incidents import Alert, Incident, IncidentBook
 from alerting.reconcile import LOOK_EVERY_S, LOOKS_BEFORE_RESOLVING, Reconciler
 from alerting.routes import alertmanager_argv, render_alertmanager
-from alerting.settings import AlertmanagerSettings
+from alerting.settings import AlertSettings
 from alerting.webhook import Alertmanager
 from storewatch.core.clock import rfc3339, utc_now
 from storewatch.core.errors import UnreachableError
@@ -113,17 +113,18 @@ class Manager:
 def manager() -> Iterator[Manager]:
     with tempfile.TemporaryDirectory(prefix="storewatch-alertmanager-") as place:
         folder, port, desk_port = Path(place), free_port(), free_port()
-        settings = AlertmanagerSettings.model_validate(
-            {
-                "listen": f"127.0.0.1:{port}",
-                "desk_url": f"http://127.0.0.1:{desk_port}/webhook",
-                "page": {"group_wait": "100ms", "group_interval": "1s"},
-            }
-        )
+        alertmanager = {
+            "listen": f"127.0.0.1:{port}",
+            "desk_url": f"http://127.0.0.1:{desk_port}/webhook",
+            "page": {"group_wait": "100ms", "group_interval": "1s"},
+        }
+        settings = AlertSettings.model_validate({"alertmanager": alertmanager})
         (folder / "token").write_text(TOKEN)
         (folder / "config.yml").write_text(render_alertmanager(settings, folder / "token"))
         program = find_program("alertmanager")
-        argv = alertmanager_argv(settings, program, folder / "config.yml", folder / "data")
+        argv = alertmanager_argv(
+            settings.alertmanager, program, folder / "config.yml", folder / "data"
+        )
         with (folder / "log").open("wb") as log:
             child = subprocess.Popen(argv, cwd=working_folder(program), stdout=log, stderr=log)
         try:

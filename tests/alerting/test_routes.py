@@ -5,16 +5,16 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from alerting.inhibitions import INHIBITIONS
 from alerting.prometheus import duration, prometheus_argv, render_prometheus
 from alerting.routes import (
     GROUP_BY,
-    INHIBITIONS,
     alertmanager_argv,
     alertmanager_config,
     render_alertmanager,
 )
 from alerting.rules import compile_rules, render_rules
-from alerting.settings import AlertmanagerSettings, AlertSettings
+from alerting.settings import AlertSettings
 
 RULES = [
     rule
@@ -36,7 +36,7 @@ def config(tmp_path: Path) -> Path:
     token = tmp_path / "token"
     token.write_text("s3cret")
     path = tmp_path / "alertmanager.yml"
-    path.write_text(render_alertmanager(AlertmanagerSettings(), token))
+    path.write_text(render_alertmanager(AlertSettings(), token))
     return path
 
 
@@ -65,7 +65,8 @@ def test_the_configuration_holds_no_secret(config: Path) -> None:
 
 
 def test_the_watchdogs_pulse_goes_outside_when_there_is_an_outside(tmp_path: Path) -> None:
-    settings = AlertmanagerSettings(heartbeat_url="https://heartbeat.test/1")
+    alertmanager = {"heartbeat_url": "https://heartbeat.test/1"}
+    settings = AlertSettings.model_validate({"alertmanager": alertmanager})
     receivers = alertmanager_config(settings, tmp_path)["receivers"]
     (heartbeat,) = [r for r in receivers if r["name"] == "heartbeat"]
     assert heartbeat["webhook_configs"][0]["url"] == "https://heartbeat.test/1"
@@ -97,7 +98,18 @@ def test_prometheus_accepts_its_configuration(promtool: Path, tmp_path: Path) ->
     assert [job["job_name"] for job in scraped] == ["storewatch", "prometheus", "alertmanager"]
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (0.25, "250ms"), (1.5, "1500ms")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (5, "5s"),
+        (0.25, "250ms"),
+        (1.5, "1s500ms"),
+        (5400, "1h30m"),
+        (14400, "4h"),
+        (35 * 86400, "35d"),
+        (0, "0s"),
+    ],
+)
 def test_durations_are_written_as_prometheus_reads_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
@@ -120,7 +132,7 @@ def test_the_command_lines_listen_where_the_settings_say_and_nowhere_else(tmp_pa
         ({"thresholds": {"payment_failure_ratio_max": 2}}, "less than 1"),
         ({"thresholds": {"backup_max_age": 26}}, "such as 250ms, 5s, 1h30m"),
         ({"thresholds": {"checkout_journey": 'a"b'}}, "match pattern"),
-        ({"routes": []}, "Extra inputs are not permitted"),
+        ({"sirens": []}, "Extra inputs are not permitted"),
     ],
 )
 def test_a_mistake_in_the_settings_is_named_with_the_valid_form(

@@ -7,6 +7,7 @@ import pytest
 
 from alerting.rules import compile_rules
 from alerting.settings import AlertSettings
+from alerting.slo import DEFAULT_ALERT
 from runbooks.page import SECTIONS, Page, read_page
 from runbooks.runner import argv
 from storewatch.cli.main import cli
@@ -19,7 +20,7 @@ SEVERITIES = {
     for group in compile_rules(AlertSettings())["groups"]
     for rule in group["rules"]
     if "alert" in rule
-}
+} | {(DEFAULT_ALERT, "page")}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.alert)
 every_command = pytest.mark.parametrize(

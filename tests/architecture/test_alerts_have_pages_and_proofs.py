@@ -7,6 +7,7 @@ import yaml
 from repository import ROOT
 
 from alerting.rules import alert_names, compile_rules
+from alerting.slo import DEFAULT_ALERT
 from runbooks.page import SECTIONS, SHIPPED, Library
 from storewatch.config import Config, load_config
 from storewatch.wiring import REPAIR_SECTIONS, Parts
@@ -22,7 +23,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 def test_every_alert_has_a_page_and_every_page_an_alert(config: Config) -> None:
-    assert Library().names() == alert_names(config.settings.alerting)
+    assert Library().names() == sorted([*alert_names(config.settings.alerting), DEFAULT_ALERT])
 
 
 def test_every_alert_names_its_page(config: Config) -> None:

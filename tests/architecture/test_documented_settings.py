@@ -35,7 +35,8 @@ def sections(annotation: Any) -> Iterator[tuple[type[BaseModel], str]]:
 
 def walk(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Return every key of the file that holds a value, with its field."""
-    for name, field in model.model_fields.items():
+    for own, field in model.model_fields.items():
+        name = field.alias or own  # `continue` is no name in Python
         found = list(sections(field.annotation))
         if not found:
             yield f"{prefix}{name}", field
@@ -63,9 +64,8 @@ def default_of(text: str, field: FieldInfo) -> Any:
     if text == "none":
         return None
     assert re.fullmatch("`.*`", text), f"{text}: write a default in backticks, none, or required"
-    value = TypeAdapter(Annotated[field.annotation, field]).validate_python(
-        yaml.safe_load(text.strip("`"))
-    )
+    adapter = TypeAdapter[Any](field.rebuild_annotation())
+    value = adapter.validate_python(yaml.safe_load(text.strip("`")))
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
-TUTORIAL = (ROOT / "docs" / "tutorial" / "watch-your-own-shop.md").read_text()
+PAGES = ROOT / "docs" / "tutorial"
+TUTORIAL = (PAGES / "watch-your-own-shop.md").read_text()
 _FILE = re.compile(r"^(`{3,})\w+ (\{[^\n]*\})\n(.*?)^\1$", re.M | re.S)
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -23,10 +24,16 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Path]:
-    """The tutorial's folder with its files, its shop running on a free port."""
-    ports = {port: str(free_port()) for port in set(re.findall(r"38\d{3}", TUTORIAL))}
-    for match in _FILE.finditer(TUTORIAL):
+def page() -> str:
+    """The page whose files are tried; tests of other pages say so by `page`."""
+    return TUTORIAL
+
+
+@pytest.fixture
+def shop(tmp_path: Path, page: str) -> Iterator[Path]:
+    """The page's folder with its files, its shop running on a free port."""
+    ports = {port: str(free_port()) for port in set(re.findall(r"38\d{3}", page))}
+    for match in _FILE.finditer(page):
         text = match[3].replace("/srv/my-shop", str(tmp_path)).replace("hold: 20s", "hold: 2s")
         for old, new in ports.items():
             text = text.replace(old, new)
@@ -79,11 +86,30 @@ def test_the_files_of_the_tutorial_work_together(shop: Path, run: Run) -> None:
 
 
 def test_the_backup_of_the_tutorial_is_whole(shop: Path, run: Run) -> None:
-    (snippet,) = re.findall(r"^python -c '([^']*)' > (\S+)$", TUTORIAL, re.M)
-    (shop / "var" / "backup").mkdir(parents=True)
-    key = subprocess.run(
-        [sys.executable, "-c", snippet[0]], cwd=shop, capture_output=True, text=True, check=True
-    )
-    (shop / snippet[1]).write_text(key.stdout)
+    assert run("backup", "run").returncode == 2  # nobody could open it
+    made = run("backup", "keys")
+    assert "age1" in made.stdout, made.stderr
+    assert run("backup", "keys").stdout == made.stdout
     assert run("backup", "run").returncode == 0
     assert run("backup", "verify", "--tier", "local").stdout.strip().endswith("in local: whole")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [(PAGES / name).read_text() for name in ("forms-with-csrf.md", "graphql.md")],
+    ids=["forms with CSRF", "GraphQL"],
+)
+def test_a_shop_of_another_kind_is_tried_watched_and_loaded_as_its_page_says(
+    shop: Path, run: Run
+) -> None:
+    tried = run("check", "--live")
+    assert tried.returncode == 0, tried.stdout + tried.stderr
+    loaded = json.loads(run("load", "run", "checkout", "--json").stdout)
+    figures = {m["name"]: m["value"] for m in loaded["measurements"]}
+    assert figures["error_ratio"] == 0
+    assert figures["requests"] > 5
+
+    (shop / "broken").touch()
+    tried = run("check", "--live")
+    assert tried.returncode == 1
+    assert "place_order" in tried.stdout or "log_in" in tried.stdout

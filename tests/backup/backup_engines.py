@@ -202,6 +202,11 @@ class S3Server:
     secret_key: str
     process: subprocess.Popen[bytes] | None = field(default=None)
 
+    @property
+    def prune_key(self) -> str:
+        """The access key of the credential that prunes."""
+        return f"prune-{self.access_key}"
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         places = [sysconfig.get_path("scripts"), os.environ["PATH"]]
@@ -211,7 +216,9 @@ class S3Server:
         environment = {
             "PATH": os.environ["PATH"],
             "RCLONE_CONFIG": "/dev/null",
-            "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"',
+            "RCLONE_AUTH_KEY": ",".join(
+                f'"{key},{self.secret_key}"' for key in (self.access_key, self.prune_key)
+            ),
         }
         self.process = subprocess.Popen(
             [

@@ -1,13 +1,20 @@
 """One test's own backup configuration over the shared servers."""
 
+import json
 import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backup_engines import S3Server, Shop, free_port
+from backup_engines import S3Server, Shop, free_port, remove
 
 from backup.keys import ensure_keys
+from backup.retention import id_time
 from backup.settings import BackupSettings
 from storewatch.store.evidence import EvidenceStore
 
@@ -50,12 +57,17 @@ class House:
 
     def file(self, name: str, tier: str = "local") -> Path:
         """A file of the newest copy in a tier."""
-        return max(self.stored(tier).iterdir()) / name
+        return max(path for path in self.stored(tier).iterdir() if id_time(path.name)) / name
 
 
 def names(folder: Path) -> list[str]:
     """Return the names in a folder."""
     return [path.name for path in folder.iterdir()]
+
+
+def runs_in(spool: Path) -> list[str]:
+    """Return what runs left in the spool."""
+    return [name for name in names(spool) if id_time(name)]
 
 
 def build(home: Path, servers: tuple[int, int], stores: tuple[S3Server, S3Server]) -> House:
@@ -105,6 +117,33 @@ def build(home: Path, servers: tuple[int, int], stores: tuple[S3Server, S3Server
     built = House(home, shop, stores, EvidenceStore(home), raw)
     ensure_keys(built.settings)
     return built
+
+
+@contextmanager
+def files_only(engines_home: Path, stores: tuple[S3Server, S3Server]) -> Iterator[House]:
+    """Lend a house whose shop has only files: no database, no cache."""
+    home = Path(tempfile.mkdtemp(prefix="files-", dir=engines_home))
+    built = build(home, (1, 1), stores)
+    built.raw["sources"] = {"files": built.raw["sources"]["files"]}
+    try:
+        yield built
+    finally:
+        remove(home)
+
+
+def kill_once_it_says(word: str, code: str, house: House) -> None:
+    """Run Python code with the house's settings on stdin, and kill it at a word of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(house.home)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(json.dumps(house.raw, default=str).encode() + b"\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == f"{word}\n".encode()
+        child.kill()
 
 
 def assert_clean(house: House) -> None:

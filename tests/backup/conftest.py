@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from backup_engines import S3Server, free_port, postgres, redis_server, remove
-from backup_house import House, build
+from backup_house import House, build, files_only
+from cluster import copy_of, make_template
+from wal_house import WalHouse, build_wal_house
 
 from backup.backup import run_backup
 from storewatch.core.targets import Verdict
@@ -78,3 +80,26 @@ def copy(golden: House) -> Iterator[House]:
     raw["drill"] |= {"scratch": home / "scratch", "port": free_port()}
     yield House(home, golden.shop, golden.stores, EvidenceStore(home), raw)
     remove(home)
+
+
+@pytest.fixture(scope="session")
+def template(engines_home: Path) -> Path:
+    """A small cluster, to be copied."""
+    return make_template(engines_home)
+
+
+@pytest.fixture
+def wal_house(engines_home: Path, template: Path) -> Iterator[WalHouse]:
+    """A primary of the test's own and settings over it."""
+    home = Path(tempfile.mkdtemp(prefix="wal-", dir=engines_home))
+    home.chmod(0o711)
+    with copy_of(template, home).running() as primary:
+        yield build_wal_house(home, primary)
+    remove(home)
+
+
+@pytest.fixture
+def files_house(engines_home: Path, object_stores: tuple[S3Server, S3Server]) -> Iterator[House]:
+    """Settings of a shop that has only files, for one test."""
+    with files_only(engines_home, object_stores) as built:
+        yield built

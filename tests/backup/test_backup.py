@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 from backup_engines import PASSWORD, Writer, accepts, free_port
-from backup_house import House, names
+from backup_house import House, names, runs_in
 
 from backup.backup import run_backup
 from backup.catalogue import list_recovery_points, verify
 from backup.drill import run_drill
-from storewatch.core.errors import BackupError, UsageError
+from storewatch.core.errors import BackupError, BusyError, UsageError
 from storewatch.core.targets import Verdict
 
 
@@ -44,7 +44,7 @@ def test_a_backup_under_load_is_verified_in_three_tiers_and_restored_from_each(
         assert 0 < drilled.value("recovery_point_s") < 60
         assert drilled.value("bytes") == made.value("bytes")
         assert names(house.home / "scratch") == ["lock"]
-    assert names(house.home / "spool") == ["lock"]
+    assert runs_in(house.home / "spool") == []
     catalogue = list_recovery_points(house.settings)
     assert catalogue.problems == []
     assert [point.tiers for point in catalogue.points] == [("local", "off-site", "cloud")]
@@ -148,7 +148,7 @@ def test_two_backups_at_once_the_second_says_who_holds_the_first(house: House) -
 
     def second(label: str, done: int, total: int | None) -> None:
         if not refused:
-            with pytest.raises(BackupError) as caught:
+            with pytest.raises(BusyError) as caught:
                 run_backup(house.settings, house.evidence)
             refused.append(str(caught.value))
 
@@ -222,12 +222,12 @@ def killed_at(house: House, label: str, what: str) -> None:
 def test_a_killed_backup_leaves_nothing_that_counts(house: House, label: str) -> None:
     house.raw["tiers"].pop(1)
     killed_at(house, label, "backup")
-    assert len(names(house.home / "spool")) > 1
+    assert runs_in(house.home / "spool")
     assert list_recovery_points(house.settings).points == []
     assert house.evidence.list("backup") == []
     made = run_backup(house.settings, house.evidence)
     assert made.verdict == Verdict.PASS, made.notes
-    assert names(house.home / "spool") == ["lock"]
+    assert runs_in(house.home / "spool") == []
     assert len(list_recovery_points(house.settings).points) == 1
 
 

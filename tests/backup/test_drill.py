@@ -18,7 +18,7 @@ from backup.drill import run_drill
 from backup.drill_redis import find_redis_server
 from backup.keys import ensure_identity
 from backup.manifest import FILE_NAME
-from storewatch.core.errors import BackupError, UsageError
+from storewatch.core.errors import BackupError, BusyError, UsageError
 from storewatch.core.evidence import Evidence
 from storewatch.core.targets import Verdict
 
@@ -77,7 +77,7 @@ def test_two_drills_at_once_the_second_is_refused(copy: House) -> None:
 
     def second(label: str, done: int, total: int | None) -> None:
         if not refused:
-            with pytest.raises(BackupError, match="a restore drill is already running") as caught:
+            with pytest.raises(BusyError, match="a restore drill is already running") as caught:
                 run_drill(copy.settings, "local", copy.evidence)
             refused.append(caught.value)
 
@@ -172,6 +172,22 @@ def test_a_violated_invariant_in_the_restored_database_fails_the_drill(house: Ho
     assert "invariants: stock_below_zero: 1" in drilled.notes
 
 
+def test_an_index_that_does_not_find_its_rows_fails_the_drill(house: House) -> None:
+    function = (
+        "CREATE OR REPLACE FUNCTION public.turned(bigint) RETURNS bigint IMMUTABLE LANGUAGE sql"
+        " AS 'SELECT {}'; "
+    )
+    index = "CREATE INDEX misled ON orders (public.turned(id)); "
+    drilled = drill_of_altered(
+        house,
+        function.format("$1") + index + function.format("-$1"),
+        "DROP FUNCTION public.turned CASCADE",
+    )
+    assert drilled.verdict == Verdict.FAIL
+    assert drilled.value("checks_failed") == 1
+    assert any("pg_amcheck: " in note and "misled" in note for note in drilled.notes)
+
+
 def test_a_table_that_is_gone_is_named_and_the_others_are_still_checked(house: House) -> None:
     del house.raw["tiers"][1:]
     house.raw["sources"]["postgres"]["tables"] = [
@@ -193,6 +209,25 @@ def test_a_backup_that_records_no_table_cannot_pass_a_drill(house: House) -> Non
     drilled = run_drill(house.settings, "local", house.evidence)
     assert drilled.verdict == Verdict.FAIL
     assert drilled.value("rows_verified") == 0
+
+
+def test_a_shop_without_postgresql_passes_a_drill_by_its_other_sources(house: House) -> None:
+    del house.raw["tiers"][1:]
+    del house.raw["sources"]["postgres"]
+    house.raw["drill"]["references"] = []
+    run_backup(house.settings, house.evidence)
+    drilled = run_drill(house.settings, "local", house.evidence)
+    assert drilled.verdict == Verdict.PASS, drilled.notes
+    assert drilled.value("checks_passed") >= 3
+    assert 0 < drilled.value("recovery_point_s") < 60
+
+
+def test_a_backup_without_the_database_that_is_to_be_in_it_fails_the_drill(house: House) -> None:
+    del house.raw["tiers"][1:]
+    kept = house.raw["sources"].pop("postgres")
+    run_backup(house.settings, house.evidence)
+    house.raw["sources"]["postgres"] = kept
+    assert run_drill(house.settings, "local", house.evidence).verdict == Verdict.FAIL
 
 
 def test_a_server_that_a_drill_left_running_is_ended_by_the_next(copy: House) -> None:

@@ -14,12 +14,14 @@ from backup_house import House, names
 
 from backup.drill_redis import count_keys, find_redis_server
 from backup.errors import DamagedError
-from backup.restore import _extract, restore
+from backup.parents import Parents
+from backup.restore import restore
 from backup.sources.files import FilesSource
 from backup.sources.postgres import PostgresSource
 from backup.sources.redis import RedisSource, first_database
 from backup.sources.settings import FilesSourceSettings
 from backup.tables import TableRecord, measure, same_text_everywhere
+from backup.untar import untar
 from storewatch.core.errors import BackupError, UsageError
 
 
@@ -158,7 +160,9 @@ def test_rows_of_a_transaction_under_way_stay_above_the_boundary(house: House) -
     house.raw["sources"]["postgres"]["settle"] = "1ms"
     settings = house.settings.sources.postgres
     assert settings is not None
-    source = PostgresSource(settings, Path("unused"), Path("unused"))
+    source = PostgresSource(
+        settings, Path("unused"), Path("unused"), Parents(Path("unused")), lambda _id: ""
+    )
     with house.shop.connect() as slow, house.shop.connect() as connection:
         slow.execute("BEGIN")
         slow.execute("INSERT INTO orders (key, total_cents) VALUES (gen_random_uuid(), 1)")
@@ -228,6 +232,6 @@ def test_an_archive_that_reaches_out_is_refused(tmp_path: Path, trick: str) -> N
     place = tmp_path / "inside" / "place"
     place.parent.mkdir()
     with pytest.raises(DamagedError, match="the archive has"):
-        _extract(buffer, place, lambda: None)  # type: ignore[arg-type]
+        untar(buffer, place)
     assert names(place) == []
     assert names(tmp_path) == ["inside"]

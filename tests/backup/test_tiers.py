@@ -1,17 +1,19 @@
 """One contract for every kind of tier."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from backup_engines import S3Server, free_port
 
-from backup.errors import MissingObjectError, TierError
+from backup.errors import ExistsError, MissingObjectError, TierError
 from backup.tiers.folder import FolderTier
 from backup.tiers.s3 import S3Tier
 from backup.tiers.settings import FolderTierSettings, S3TierSettings
 from backup.tiers.tier import Tier
+from storewatch.core.clock import utc_now
 
 LARGE = os.urandom(20_000_000)  # two parts of a multipart upload
 
@@ -26,7 +28,9 @@ def tier(
 ) -> Tier:
     if request.param == "folder":
         return FolderTier(FolderTierSettings(name="x", kind="folder", path=tmp_path / "tier"))
-    return s3_tier(object_stores[0], tmp_path.name.replace("_", "-"))
+    store = object_stores[0]
+    pruning = {"prune_access_key": store.prune_key, "prune_secret_key": store.secret_key}
+    return s3_tier(store, tmp_path.name.replace("_", "-"), **pruning)
 
 
 @pytest.fixture
@@ -50,11 +54,42 @@ def test_what_is_put_is_read_again_in_small_pieces(tier: Tier, file: Path) -> No
     assert max(seen) == len(LARGE)
 
 
-def test_putting_again_replaces(tier: Tier, file: Path) -> None:
+def test_the_same_bytes_again_are_fine_and_others_are_refused(tier: Tier, file: Path) -> None:
     tier.put("shop/1/object", file, ignore)
-    file.write_bytes(b"new")
     tier.put("shop/1/object", file, ignore)
-    assert b"".join(tier.read("shop/1/object")) == b"new"
+    file.write_bytes(LARGE[:-1] + b"?")
+    with pytest.raises(ExistsError, match=r"tier x.*shop/1/object exists with other bytes"):
+        tier.put("shop/1/object", file, ignore)
+    assert b"".join(tier.read("shop/1/object")) == LARGE
+
+
+def test_a_note_is_written_over(tier: Tier) -> None:
+    tier.mark("shop/1/pin.json", b"one")
+    tier.mark("shop/1/pin.json", b"two")
+    assert b"".join(tier.read("shop/1/pin.json")) == b"two"
+
+
+def test_a_part_of_an_object_is_read_alone(tier: Tier, file: Path) -> None:
+    tier.put("shop/1/object", file, ignore)
+    assert b"".join(tier.read("shop/1/object", 10, 20)) == LARGE[10:30]
+    assert b"".join(tier.read("shop/1/object", len(LARGE) - 3)) == LARGE[-3:]
+
+
+def test_entries_tell_size_and_the_tiers_own_time(tier: Tier, file: Path) -> None:
+    tier.put("shop/1/object", file, ignore)
+    (entry,) = tier.entries("shop/")
+    assert (entry.key, entry.size_bytes) == ("shop/1/object", len(LARGE))
+    assert abs((entry.modified_at - tier.now()).total_seconds()) < 60
+    assert abs((tier.now() - utc_now()).total_seconds()) < 60
+
+
+def test_what_is_deleted_is_gone_and_its_neighbour_stays(tier: Tier, file: Path) -> None:
+    file.write_bytes(b"x")
+    for key in ("shop/1/a", "shop/1/b", "shop/2/a"):
+        tier.put(key, file, ignore)
+    for key in ("shop/1/a", "shop/2/a", "shop/2/a", "shop/3/never"):
+        tier.delete(key)
+    assert tier.list("shop/") == ["shop/1/b"]
 
 
 def test_the_list_is_sorted_and_by_prefix(tier: Tier, file: Path) -> None:
@@ -112,3 +147,16 @@ def test_a_folder_without_room_refuses_and_names_the_limit(tmp_path: Path, file:
     with pytest.raises(TierError, match="minimum_free_bytes"):
         FolderTier(settings, 10**18).put("shop/1/object", file, ignore)
     assert FolderTier(settings).list("") == []
+
+
+def test_the_bandwidth_of_a_folder_bounds_both_ways(tmp_path: Path, file: Path) -> None:
+    file.write_bytes(LARGE[:2_000_000])
+    slow = FolderTier(
+        FolderTierSettings(name="x", kind="folder", path=tmp_path / "t", bandwidth=4_000_000)
+    )
+    begun = time.monotonic()
+    slow.put("shop/1/object", file, ignore)
+    middle = time.monotonic()
+    assert b"".join(slow.read("shop/1/object")) == LARGE[:2_000_000]
+    assert 0.2 < middle - begun < 2
+    assert 0.2 < time.monotonic() - middle < 2

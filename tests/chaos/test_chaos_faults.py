@@ -19,7 +19,7 @@ CONFIG = """
 run: []
 processes:
   - name: victim
-    command: [python, -c, "import time; time.sleep(3600)"]
+    command: [python, -c, "import signal; signal.pause()"]
     restart: false
 monitors: {}
 alerting: {}

@@ -28,6 +28,7 @@ ORDERS = {
     "orders_lost": 0,
     "orders_duplicated": 0,
     "double_charges": 0,
+    "wrong_amounts": 0,
     "oversold_units": 0,
 }
 
@@ -166,6 +167,7 @@ def test_a_fault_that_is_seen_and_repaired_under_load_passes(
         "orders_lost": "= 0",
         "orders_duplicated": "= 0",
         "double_charges": "= 0",
+        "wrong_amounts": "= 0",
         "oversold_units": "= 0",
     }
     assert world.loads == ["started", "stopped"]
@@ -371,4 +373,10 @@ def test_an_alert_with_two_incidents_is_over_when_both_are(world: World) -> None
 
 def test_targets_of_a_proof_are_those_of_the_requirements() -> None:
     assert ChaosSettings().targets["time_to_detect_s"] == Target("<=", 30)
+
+
+def test_a_relaxed_target_leaves_the_others_in_force() -> None:
+    targets = ChaosSettings.model_validate({"targets": {"time_to_detect_s": "<= 60"}}).targets
+    assert targets["time_to_detect_s"] == Target("<=", 60)
+    assert targets["orders_lost"] == targets["wrong_amounts"] == Target("=", 0)
     assert experiment._UNDO_WITHIN_S > 90

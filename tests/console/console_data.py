@@ -83,3 +83,19 @@ def fill(book: IncidentBook, store: EvidenceStore) -> Evidence:
         ["lost: <i>order-7</i>"],
         [Verdict.FAIL],
     )
+
+
+def keep_drills(store: EvidenceStore, results: list[tuple[float | None, float | None]]) -> None:
+    """Keep drills of (recovery time, recovery point), and two damaged copies, one not found."""
+    for time_s, point_s in results:
+        failed = [] if time_s else [Verdict.FAIL]
+        store.open("drill", "shop/local").finish(
+            [
+                Measurement("recovery_time_s", time_s, "s", Target("<=", 7200)),
+                Measurement("recovery_point_s", point_s, "s", Target("<=", 1800)),
+            ],
+            overrides=failed,
+        )
+    for found in (1, 0):
+        sabotage = store.open("sabotage", "shop/local")
+        sabotage.finish([Measurement("damage_found", found, "", Target("=", 1))])

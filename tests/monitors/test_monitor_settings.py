@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -5,6 +6,7 @@ from pydantic import ValidationError
 
 from monitors.settings import MonitorSettings
 
+QUERIES = Path(__file__).parents[2] / "storefront" / "business.yaml"
 POSTGRES = {"nodes": [{"name": "db-a"}], "database": "shop", "user": "watch", "password": "s3cret"}
 JOURNEY = {"name": "checkout", "journey": "walks:good", "base_url": "https://shop.test"}
 
@@ -20,7 +22,7 @@ def test_an_empty_section_watches_the_host_alone() -> None:
     settings = MonitorSettings.model_validate({})
     assert settings.listen == ("127.0.0.1", 18620)
     assert settings.host is not None
-    assert (settings.http, settings.journeys, settings.postgres) == ((), (), None)
+    assert (settings.probes.targets, settings.journeys, settings.postgres) == ((), (), None)
 
 
 def test_durations_are_seconds() -> None:
@@ -37,23 +39,25 @@ def test_a_secret_is_not_shown() -> None:
     [
         ({"listen": "18620"}, "write host:port, such as 127.0.0.1:18620"),
         ({"listen": "127.0.0.1:99999"}, "write host:port"),
-        ({"http": [{"name": "A b", "url": "http://x"}]}, "such as app-1"),
-        ({"http": [{"name": "a", "url": "x.test"}]}, "write http://host:port/path"),
-        ({"http": [{"name": "a", "url": "http://x"}] * 2}, "two entries named 'a'"),
-        ({"http": [{"name": "a", "url": "http://x", "timeout": 3}]}, "such as 250ms, 5s"),
+        ({"probes": {"targets": [{"name": "A b", "target": "x"}]}}, "such as app-1"),
+        ({"probes": {"targets": [{"name": "a", "target": "u:p@x"}]}}, "module's basic_auth"),
+        ({"probes": {"targets": [{"name": "a", "target": "a b"}]}}, "write a URL or host:port"),
+        ({"probes": {"targets": [{"name": "a", "target": "x"}] * 2}}, "two entries named 'a'"),
+        (
+            {"probes": {"targets": [{"name": "a", "target": "x", "module": "b"}]}},
+            "no module 'b'; there are: http_2xx",
+        ),
+        ({"probes": {"modules": "none.yaml"}}, "write the path of a module file"),
         ({"edge": {"log": "access.json", "routes": ["/"]}}, "such as GET /product/{id}"),
         ({"journeys": [{**JOURNEY, "journey": "walks:none"}]}, "write module:function"),
         ({"journeys": [JOURNEY, JOURNEY]}, "two entries named 'checkout'"),
-        ({"business": {"queries": []}}, "add that section too"),
-        ({"postgres": {**POSTGRES, "nodes": [{"name": "a", "port": 0}]}}, "greater than 0"),
-        ({"probes": []}, "Extra inputs are not permitted"),
+        ({"business": {"file": str(QUERIES)}}, "add that section too"),
         (
-            {
-                "postgres": POSTGRES,
-                "business": {"queries": [{"name": "A-b", "help": "x", "sql": "SELECT 1"}]},
-            },
-            "such as shop_orders",
+            {"postgres": POSTGRES, "business": {"file": "none.yaml"}},
+            "none.yaml: No such file or directory; write the path of a query file",
         ),
+        ({"postgres": {**POSTGRES, "nodes": [{"name": "a", "port": 0}]}}, "greater than 0"),
+        ({"http": []}, "Extra inputs are not permitted"),
     ],
 )
 def test_a_mistake_is_named_with_the_valid_form(section: dict[str, Any], form: str) -> None:

@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 import urllib.request
@@ -6,10 +7,10 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from watching import PASSWORD, Pair, one, reply, samples, until
+from watching import PASSWORD, Pair, Talker, free_port, one, reply, samples, until
 
-from monitors.exporter import Page
-from monitors.registry import Watch, build_watch, run_exporter
+from monitors.page import Page
+from monitors.registry import Sources, Watch, build_watch, run_exporter
 from monitors.settings import MonitorSettings
 from storewatch.store.evidence import EvidenceStore
 
@@ -18,9 +19,12 @@ Web = Callable[[Callable[[BaseHTTPRequestHandler], None]], str]
 
 def everything(home: Path, url: str, databases: list[int], cache: int) -> Watch:
     nodes = [{"name": f"db-{n}", "port": port} for n, port in enumerate(databases)]
+    (home / "business.yaml").write_text(
+        "queries:\n"
+        "- {name: orders, type: gauge, help: O, sql: SELECT count(*) AS value FROM orders}\n"
+    )
     settings = MonitorSettings.model_validate(
         {
-            "http": [{"name": "shop", "url": url, "timeout": "500ms"}],
             "journeys": [
                 {
                     "name": "checkout",
@@ -38,14 +42,10 @@ def everything(home: Path, url: str, databases: list[int], cache: int) -> Watch:
                 "password": PASSWORD,
             },
             "redis": {"port": cache, "password": PASSWORD, "timeout": "500ms"},
-            "business": {
-                "queries": [
-                    {"name": "orders", "help": "O", "sql": "SELECT count(*) AS value FROM orders"}
-                ]
-            },
+            "business": {"file": str(home / "business.yaml")},
         }
     )
-    return build_watch(settings, home, EvidenceStore(home))
+    return build_watch(settings, home, Sources(EvidenceStore(home)))
 
 
 def test_everything_that_is_asked_for_is_watched(
@@ -60,7 +60,7 @@ def test_everything_that_is_asked_for_is_watched(
     failed = [key for key in samples(found) if key[0] == "storewatch_collector_success"]
     assert len(failed) == len(watch.collectors)
     assert all(samples(found)[key] == 1 for key in failed)
-    for name in ("probe_success", "redis_up", "storewatch_edge_up", "storewatch_journey_success"):
+    for name in ("redis_up", "storewatch_edge_up", "storewatch_journey_success"):
         assert one(found, name) == 1
 
 
@@ -80,9 +80,65 @@ def test_backends_that_accept_and_never_answer_leave_no_series_and_a_scrape_in_t
             "storewatch_business_up",
             "storewatch_edge_up",
         }
-        assert one(found, "probe_success") == 0
         stale = ("pg_stat", "pg_repl", "redis_mem", "storewatch_edge_req", "orders")
         assert not [key for key in samples(found) if key[0].startswith(stale)]
+
+
+def drip(send: Callable[[bytes], None]) -> None:
+    while True:
+        send(b"+")
+        threading.Event().wait(0.05)
+
+
+def flood(send: Callable[[bytes], None]) -> None:
+    while True:
+        send(b"x" * 65536)
+
+
+BROKEN: dict[str, Callable[[Callable[[bytes], None]], None] | None] = {
+    "dead": None,
+    "silent": lambda _: None,
+    "garbage": lambda send: send(b"\x00\xffHTTP/1.1 200 OK\r\n\r\n" * 40),
+    "drip": drip,
+    "flood": flood,
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("what", ["redis", "one node", "every node", "edge"])
+def test_a_broken_backend_costs_its_own_metrics_and_the_scrape_stays_in_its_budget(
+    tmp_path: Path, web: Web, pair: Pair, cache: int, talker: Talker, what: str, how: str
+) -> None:
+    talk = BROKEN[how]
+    bad = free_port() if talk is None else talker(talk)
+    nodes = [pair.primary.port, pair.standby.port]
+    if what == "edge":  # a pipe nobody reads stands for a log of any kind that is none
+        os.mkfifo(tmp_path / "access.json")
+    else:
+        (tmp_path / "access.json").touch()
+    if what == "one node":
+        nodes[1] = bad
+    elif what == "every node":
+        nodes = [bad, bad]
+    watch = everything(tmp_path, web(reply), nodes, bad if what == "redis" else cache)
+    page = Page(watch.collectors, 1.9)
+    with watch.running():
+        until(lambda: watch.timers[0].newest)
+        for _ in range(2):
+            started = time.monotonic()
+            found = list(page.collect())
+            assert time.monotonic() - started < 2.1
+    names = {family.name for family in found if family.samples}
+    ups = {(s.name, s.labels.get("node")): s.value for f in found for s in f.samples}
+    assert ups["redis_up", "redis"] == (what != "redis")
+    assert ups["storewatch_edge_up", None] == (what != "edge")
+    assert ups["pg_up", "db-0"] == (what != "every node")
+    assert ups["pg_up", "db-1"] == (what not in ("one node", "every node"))
+    assert ups["storewatch_business_up", None] == (what != "every node")
+    assert ("orders" in names) == (what != "every node")
+    assert ("redis_memory_used_bytes" in names) == (what != "redis")
+    assert ("storewatch_edge_requests" in names) == (what != "edge")
+    assert {"storewatch_journey_success", "node_load1", "storewatch_host_up"} <= names
 
 
 def test_the_number_of_series_does_not_grow_with_what_shoppers_do(
@@ -107,12 +163,10 @@ def test_the_number_of_series_does_not_grow_with_what_shoppers_do(
 
 
 def test_the_exporter_serves_until_it_is_stopped(tmp_path: Path) -> None:
-    from watching import free_port
-
     port = free_port()
     settings = MonitorSettings.model_validate({"listen": f"127.0.0.1:{port}"})
     stop = threading.Event()
-    arguments = (settings, tmp_path, EvidenceStore(tmp_path), stop)
+    arguments = (settings, tmp_path, Sources(EvidenceStore(tmp_path)), stop)
     thread = threading.Thread(target=run_exporter, args=arguments)
     thread.start()
 

@@ -19,6 +19,10 @@ from storewatch.store.unprivileged import demote_kwargs, unprivileged_user
 PASSWORD = "a-secret"
 
 
+Talker = Callable[[Callable[[Callable[[bytes], None]], None]], int]
+"""Starts a server that talks as the function does and never listens; returns its port."""
+
+
 def free_port() -> int:
     """Return a port nobody listens on."""
     with socket.socket() as sock:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -66,7 +67,12 @@ def stack() -> Iterator[StackUnderTest]:
         home = Path(folder)
         home.chmod(0o755)
         config = home / "storewatch.yaml"
-        config.write_text(_PORT.sub(r"28\1", (ROOT / "storewatch.yaml").read_text()))
+        text = _PORT.sub(r"28\1", (ROOT / "storewatch.yaml").read_text())
+        assert "hold: 40s" in text
+        config.write_text(text.replace("hold: 40s", "hold: 5s"))
+        shutil.copy(ROOT / "probes.yaml", home)
+        (home / "storefront").mkdir()
+        shutil.copy(ROOT / "storefront" / "business.yaml", home / "storefront")
         ports = {
             f"SHOP_PORT_{name.upper().replace('-', '_')}": str(port + 10_000)
             for name, port in DEFAULT_PORTS.items()

@@ -1,13 +1,20 @@
 """The real stack, from `up` to `down`, with plugs pulled in between. The order of tests matters."""
 
 import os
+import re
 import signal
 import socket
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import requests
 
+from storewatch.config import load_config
+from storewatch.rendering import shown
 from tests.scenarios.conftest import StackUnderTest
 
 pytestmark = pytest.mark.timeout(400)
@@ -52,7 +59,7 @@ def test_up_brings_every_process_to_the_point_where_it_answers(stack: StackUnder
     up = stack.run("up", "--detach")
     assert up.returncode == 0, up.stderr
     states = stack.json("status")
-    assert len(states) == 16
+    assert len(states) == 17
     assert all(s["state"] == "RUNNING" and s["ready"] is not False for s in states)
 
 
@@ -108,6 +115,58 @@ def test_an_incident_was_opened_and_resolved_with_its_time_line(stack: StackUnde
     assert shown["state"] == "resolved"
     assert shown["timeline"][0]["kind"] == "opened"
     assert shown["timeline"][-1]["kind"] == "resolved"
+
+
+def test_everything_that_is_watched_answers_when_it_is_tried(stack: StackUnderTest) -> None:
+    tried = stack.run("check", "--live")
+    assert tried.returncode == 0, tried.stdout
+    kinds = {line.split()[0] for line in tried.stdout.splitlines()}
+    assert {"probe", "journey", "host", "edge", "postgres", "redis", "query"} <= kinds
+
+
+def test_every_panel_of_the_dashboards_has_data_or_says_why_not(stack: StackUnderTest) -> None:
+    stack.run("load", "run", "checkout")  # whatever its verdict on a busy machine
+    for words in ("backup keys", "backup run", "drill run"):
+        done = stack.run(*words.split())
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    settings = load_config(stack.config).settings
+    asked = {
+        (board.uid, panel.title, as_grafana_asks(query.expr)): bool(query.empty)
+        for board in shown(settings)
+        for panel in board.panels()
+        for query in panel.queries
+    }
+    assert len(asked) > 100
+
+    def silent() -> list[tuple[str, str, str]]:
+        return [key for key, may in asked.items() if not ask("query", query=key[2]) and not may]
+
+    pause, deadline = threading.Event(), time.monotonic() + 40
+    while silent() and time.monotonic() < deadline:  # the newest evidence is yet to be scraped
+        pause.wait(1)
+    assert silent() == []
+    for board in shown(settings):
+        for variable in board.variables:
+            metric, label = variable.query.split(", ")
+            assert ask(f"label/{label}/values", **{"match[]": metric}), variable
+
+
+def as_grafana_asks(expr: str) -> str:
+    return re.sub(r"\$\w+", ".*", expr.replace("$__rate_interval", "1m"))
+
+
+def ask(what: str, **parameters: str) -> list[Any]:
+    """Ask the stack's Prometheus; a query that it refuses fails the test."""
+    address = f"http://127.0.0.1:28090/api/v1/{what}"
+    answer = requests.get(address, params=parameters, timeout=10)
+    assert answer.status_code == 200, answer.text
+    data = answer.json()["data"]
+    return list(data["result"] if isinstance(data, dict) else data)
+
+
+def test_the_series_of_the_whole_stack_are_bounded(stack: StackUnderTest) -> None:
+    (series,) = ask("query", query='count({__name__=~".+"})')  # scraped and recorded
+    assert 1000 < float(series["value"][1]) < 5000
 
 
 def test_no_secret_is_in_any_log_or_evidence(stack: StackUnderTest) -> None:

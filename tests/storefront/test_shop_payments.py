@@ -97,7 +97,7 @@ def test_a_checkout_whose_instance_was_killed_is_settled_by_the_worker(shop: Sta
 
     caller = threading.Thread(target=send)
     caller.start()
-    until(lambda: shop.rows(PAYMENT, key), "the order")
+    until(lambda: shop.provider("alpha", "GET", "/switch").json()["held"], "the capture")
     shop.kill("app-1")
     caller.join()
     assert [row["state"] for row in shop.rows(PAYMENT, key)] == ["pending"]

@@ -1,4 +1,5 @@
 import re
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,10 @@ Write = Callable[[str], Path]
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Write a configuration whose state folder is the test's own."""
     monkeypatch.setenv("STOREWATCH_HOME", str(tmp_path / "home"))
+
+    shutil.copy(ROOT / "probes.yaml", tmp_path)
+    (tmp_path / "storefront").mkdir()
+    shutil.copy(ROOT / "storefront" / "business.yaml", tmp_path / "storefront")
 
     def write_(text: str) -> Path:
         path = tmp_path / "storewatch.yaml"
@@ -183,3 +188,17 @@ def test_what_is_no_duration_is_refused(text: object) -> None:
 
 def test_a_key_path_reads_as_people_write_it() -> None:
     assert key_path(("backup", "tiers", 0, "path")) == "backup.tiers[0].path"
+
+
+def test_relative_paths_are_taken_from_the_folder_of_the_configuration(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = write(
+        changed("loadtests:\n", "runbooks:\n  folders: [pages]\n\nloadtests:\n").replace(
+            "alerting:\n", "alerting:\n  slos: [slos/shop.yaml, /etc/slos.yaml]\n", 1
+        )
+    )
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    settings = load_config(file).settings
+    assert settings.runbooks.folders == (file.parent / "pages",)
+    assert settings.alerting.slos == (file.parent / "slos/shop.yaml", Path("/etc/slos.yaml"))

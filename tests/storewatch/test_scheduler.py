@@ -1,9 +1,11 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import pytest
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from storewatch.cli.main import cli
 from storewatch.config import Config, load_config
 from storewatch.core.errors import StorewatchError
 from storewatch.scheduler import build_scheduler, forget_jobs, run_command, trigger
@@ -36,12 +38,24 @@ def test_an_interval_and_a_cron_line_become_triggers_in_utc() -> None:
     assert due == datetime(2026, 11, 22, 2, 30, tzinfo=UTC)
 
 
-def test_backup_and_drill_are_scheduled_once_late_runs_are_caught_up(
-    config: Config, url: str
-) -> None:
+def test_every_job_is_a_command_that_there_is(config: Config, url: str) -> None:
+    scheduler = started(config, url)
+    for job in scheduler.get_jobs():
+        group, *words = job.id.split()
+        command = cli.get_command(click.Context(cli), group)
+        assert isinstance(command, click.Group)
+        command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, job.id
+        known = {name for parameter in command.params for name in parameter.opts}
+        assert {*words, "--json"} <= known, job.id
+    scheduler.shutdown()
+
+
+def test_late_runs_are_caught_up_once_and_never_overlap(config: Config, url: str) -> None:
     scheduler = started(config, url)
     jobs = {job.id: job for job in scheduler.get_jobs()}
-    assert set(jobs) == {"backup", "drill"}
+    assert {"backup run", "drill run --scheduled", "drill sabotage", "anomaly run"} <= set(jobs)
+    assert "backup prune" not in jobs  # no tier of the demo has a retention
     for job in jobs.values():
         assert job.coalesce
         assert job.max_instances == 1
@@ -52,21 +66,20 @@ def test_backup_and_drill_are_scheduled_once_late_runs_are_caught_up(
 def test_a_restart_keeps_the_run_that_was_due(config: Config, url: str) -> None:
     first = started(config, url)
     due = datetime.now(UTC) + timedelta(seconds=77)
-    first.modify_job("backup", next_run_time=due)
+    first.modify_job("backup run", next_run_time=due)
     first.shutdown()
     second = started(config, url)
-    assert second.get_job("backup").next_run_time == due
-    assert len(second.get_jobs()) == 2
+    assert second.get_job("backup run").next_run_time == due
     second.shutdown()
 
 
 def test_forgotten_jobs_are_due_anew(config: Config, url: str) -> None:
     first = started(config, url)
-    first.modify_job("backup", next_run_time=datetime(2020, 1, 1, tzinfo=UTC))
+    first.modify_job("backup run", next_run_time=datetime(2020, 1, 1, tzinfo=UTC))
     first.shutdown()
     forget_jobs(url)
     second = started(config, url)
-    assert second.get_job("backup").next_run_time > datetime.now(UTC)
+    assert second.get_job("backup run").next_run_time > datetime.now(UTC)
     second.shutdown()
 
 
@@ -74,4 +87,4 @@ def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     broken = tmp_path / "storewatch.yaml"
     broken.write_text("console: {}\n")
     with pytest.raises(StorewatchError, match=r"backup run: status 2: .*console"):
-        run_command(str(broken), "backup")
+        run_command(str(broken), "backup run")

@@ -10,6 +10,7 @@ listen_addresses = '{host}'
 port = {port}
 unix_socket_directories = ''
 max_connections = 80
+reserved_connections = 3
 shared_buffers = 64MB
 password_encryption = scram-sha-256
 shared_preload_libraries = 'pg_stat_statements'

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from storewatch.core.clock import rfc3339, utc_now
-from storewatch.core.errors import BackupError
+from storewatch.core.errors import BusyError
 
 
 @contextmanager
@@ -20,14 +20,14 @@ def held(path: Path, purpose: str) -> Iterator[None]:
     run; the content only says who holds it.
 
     Raises:
-        BackupError: another process holds it; the message says which.
+        BusyError: another process holds it; the message says which.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BackupError(f"{_holder(path)}; wait for it to end (lock {path})") from None
+            raise BusyError(f"{_holder(path)}; wait for it to end (lock {path})") from None
         file.truncate(0)
         json.dump(
             {
