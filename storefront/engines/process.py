@@ -152,21 +152,19 @@ def processes_inside(folder: Path) -> list[int]:
     return found
 
 
-def postmasters(data: Path) -> list[int]:
-    """Return the ids of PostgreSQL servers over the data folder, whoever runs them.
+def programs_over(data: Path) -> list[int]:
+    """Return the ids of programs that were given the folder with -D, whoever runs them.
 
     Unlike the folder that a process runs in, its command line is there for everybody to read.
     """
-    wanted = ["-D", str(data)]
+    wanted = f"\0-D\0{data}\0"
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            arguments = (entry / "cmdline").read_text(errors="replace").split("\0")
+            arguments = (entry / "cmdline").read_text(errors="replace")
         except OSError:
             continue
-        if arguments[0].endswith("/postgres") and arguments[1:3] == wanted:
+        if wanted in arguments:
             found.append(int(entry.name))
     return found
 

@@ -1,6 +1,8 @@
 """The database pair: fail-over without a restart of the shop, and never two primaries."""
 
 import json
+import os
+import signal
 import stat
 import threading
 import time
@@ -12,6 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 from shop_stack import Stack, until
+
+from storefront.engines.process import processes_inside
 
 
 def roles(shop: Stack) -> dict[str, str]:
@@ -286,15 +290,21 @@ def test_the_monitor_reads_figures_but_no_person(shop: Stack) -> None:
             connection.execute("SELECT email FROM users")
 
 
-def test_a_cluster_killed_half_made_is_made_again() -> None:
+def test_a_cluster_killed_half_made_is_made_again_once_its_last_program_has_ended() -> None:
     stack = Stack()
     fresh = stack.settings.shop / "db-a.new"
     try:
         stack.start("db-a")
-        until(lambda: (fresh / "global").exists(), "the first files of the cluster")
+        [orphan, *_] = until(lambda: processes_inside(fresh), "initdb's own server")
+        os.kill(orphan, signal.SIGSTOP)
         stack.kill("db-a")
-        assert not (stack.settings.shop / "db-a").exists()
+        half_made = fresh.stat().st_ino
         stack.start("db-a")
+        until(lambda: "waits for the end" in stack.log_of("db-a"), "the second start")
+        assert str(orphan) in stack.log_of("db-a")
+        assert not (stack.settings.shop / "db-a").exists()
+        assert fresh.stat().st_ino == half_made, "thrown away under a program that writes there"
+        os.kill(orphan, signal.SIGCONT)
         until(lambda: roles(stack)["db-a"] == "primary", "the primary")
         assert not fresh.exists()
     finally:

@@ -18,8 +18,8 @@ from storefront.engines.postgres.programs import find_programs, program_environm
 from storefront.engines.process import (
     become,
     make_folder,
-    postmasters,
     processes_inside,
+    programs_over,
     write_file,
 )
 from storefront.errors import EngineError
@@ -40,7 +40,8 @@ def run_node(node: Node, *, peer_wait_s: float = 180.0) -> NoReturn:
     programs = find_programs(node)
     _wait_for_old_processes(node)
     for leftover in (node.fresh, node.discarded):
-        shutil.rmtree(leftover, ignore_errors=True)
+        if leftover.exists():
+            shutil.rmtree(leftover)
     write_passfile(node)
     deadline = time.monotonic() + peer_wait_s
     step = _decide(node)
@@ -52,7 +53,7 @@ def run_node(node: Node, *, peer_wait_s: float = 180.0) -> NoReturn:
             )
         time.sleep(_POLL_S)
         step = _decide(node)
-    print(f"{node.name}: {step.value}", flush=True)  # noqa: T201 - the supervisor's log
+    _say(f"{node.name}: {step.value}")
     _prepare(node, step, programs)
     argv = [str(programs / "postgres"), "-D", str(node.data)]
     become(argv, node.account, program_environment(node))
@@ -82,17 +83,30 @@ def _prepare(node: Node, step: Step, programs: Path) -> None:
 
 
 def _wait_for_old_processes(node: Node) -> None:
-    """Let a postmaster that is stopping and the children of a killed one end.
+    """Let a server that is stopping, and whatever a killed start left at work, end.
 
     Raises:
         EngineError: they do not end: the node runs already.
     """
     deadline = time.monotonic() + node.settings.limits.db_shutdown_wait_s
-    while old := [*postmasters(node.data), *processes_inside(node.data)]:
+    told = False
+    while old := _at_work(node):
         if time.monotonic() > deadline:
             raise EngineError(f"{node.name} runs already (process {min(old)}); stop it first")
+        if not told:
+            _say(f"{node.name}: waits for the end of process {', '.join(map(str, sorted(old)))}")
+            told = True
         time.sleep(0.1)
     _forget_reused_id(node)
+
+
+def _at_work(node: Node) -> set[int]:
+    folders = (node.data, node.fresh)
+    return {one for folder in folders for one in programs_over(folder) + processes_inside(folder)}
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the supervisor's log
 
 
 def _forget_reused_id(node: Node) -> None:
@@ -171,7 +185,7 @@ def _rewind(node: Node, programs: Path) -> None:
         (node.data / "postmaster.pid").unlink(missing_ok=True)
         run_program(node, [programs / "pg_rewind", "-D", node.data, f"--source-server={source}"])
     except EngineError as error:
-        print(f"{error}; cloning instead", flush=True)  # noqa: T201 - the supervisor's log
+        _say(f"{error}; cloning instead")
         _clone(node, programs)
         return
     write_config(node, standby=True, synchronous=False)
