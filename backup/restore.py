@@ -1,4 +1,4 @@
-"""Bring a recovery point back from a tier: fetch, verify, decrypt, unpack."""
+"""Bring one object of a recovery point back from a tier: fetch, verify, decrypt, unpack."""
 
 import hashlib
 import io
@@ -11,15 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backup.catalogue import newest_in, read_manifest
 from backup.deliver import compare, key_of
 from backup.errors import DamagedError, DecryptionError
-from backup.keys import load_identity
 from backup.manifest import Manifest, ObjectRecord
-from backup.progress import Progress, silent
+from backup.progress import Progress
 from backup.seal import CHUNK_BYTES, opened
-from backup.settings import BackupSettings
-from backup.tiers.registry import open_tier
 from backup.tiers.tier import Tier
 from backup.untar import untar
 from storewatch.core.errors import BackupError, UsageError
@@ -43,38 +39,6 @@ class Times:
     fetch_s: float = 0.0
     decrypt_s: float = 0.0
     restore_s: float = 0.0
-
-
-def restore(
-    settings: BackupSettings,
-    tier: str,
-    target: Path,
-    identifier: str | None = None,
-    progress: Progress = silent,
-) -> Manifest:
-    """Restore a recovery point (the newest of the tier without an id) into an empty folder.
-
-    PostgreSQL's data folder becomes `postgres`, Redis' snapshot `redis.rdb`, each folder of files
-    `files-<name>` with its listing `files-<name>.sha256` (sha256sum -c) beside it. Nothing is
-    started.
-
-    Raises:
-        UsageError: the target is not empty, the tier unknown, the identity not there.
-        BackupError: the copy is missing, damaged or not for this identity.
-    """
-    refuse_occupied(target)
-    identity = load_identity(settings.identity_file)
-    opened_tier = open_tier(settings, tier)
-    manifest = (
-        newest_in(opened_tier, settings.subject)
-        if identifier is None
-        else read_manifest(opened_tier, settings.subject, identifier)
-    )
-    target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with unfinished(target):
-        for one in manifest.objects:
-            restore_object(opened_tier, manifest, one, target, identity, Times(), progress)
-    return manifest
 
 
 @contextmanager

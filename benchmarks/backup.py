@@ -21,7 +21,7 @@ import psycopg
 
 from backup.backup import run_backup
 from backup.keys import ensure_keys
-from backup.restore import restore
+from backup.recovery.point_in_time import restore_to
 from backup.settings import BackupSettings
 from benchmarks.figure import Figure
 from benchmarks.probe_site import free_port
@@ -263,7 +263,7 @@ def main(what: str, file: str) -> None:
     path = Path(file)
     settings = BackupSettings.model_validate_json(path.read_text())
     if what == "restore":
-        restore(settings, "local", path.parent / "out")
+        restore_to(settings, "local", path.parent / "out")
     else:
         evidence = run_backup(settings, EvidenceStore(path.parent / "evidence"))
         if evidence.verdict is not Verdict.PASS:

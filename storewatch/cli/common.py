@@ -1,8 +1,11 @@
 """What every command shares: --config, --json, progress, and how a verdict ends a command."""
 
 import json
+import logging
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,6 +79,19 @@ def backup_settings(found: Parts) -> BackupSettings:
 def say(line: str) -> None:
     """Print one line."""
     click.echo(line)
+
+
+def log_to_stderr() -> None:
+    """Write the log of a long-running process, for whoever collects it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+
+
+def until_told() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    ending = threading.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda _number, _frame: ending.set())
+    return ending
 
 
 def print_json(value: Any) -> None:

@@ -1,9 +1,6 @@
 """`backup wal` and `backup restore`: a recovery point close to now, and the way back to it."""
 
-import logging
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import click
@@ -22,9 +19,11 @@ from storewatch.cli.common import (
     config_option,
     end_with,
     json_option,
+    log_to_stderr,
     parts,
     print_json,
     say,
+    until_told,
 )
 from storewatch.cli.transfer import transferring
 from storewatch.core.clock import rfc3339
@@ -35,11 +34,8 @@ from storewatch.core.errors import UsageError
 @config_option
 def wal() -> None:
     """Archive PostgreSQL's write-ahead log to every tier, until SIGTERM."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    run_archiver(backup_settings(parts()), stop)
+    log_to_stderr()
+    run_archiver(backup_settings(parts()), until_told())
 
 
 @click.command()

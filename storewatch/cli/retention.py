@@ -21,9 +21,9 @@ from storewatch.cli.common import (
     parts,
     print_json,
     print_table,
-    reporting,
     say,
 )
+from storewatch.cli.transfer import transferring
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence
 from storewatch.core.targets import worst
@@ -52,7 +52,7 @@ def prune_(*, tier: str | None, dry_run: bool, as_json: bool) -> None:
         plans = {name: make_plan(settings, open_tier(settings, name)) for name in tiers}
         _show(plans, as_json=as_json)
         return
-    with reporting() as report:
+    with transferring() as report:
         _each(tiers, lambda name: prune(settings, name, found.evidence, report), as_json=as_json)
 
 
@@ -64,7 +64,7 @@ def sync_(*, tier: str | None, as_json: bool) -> None:
     """Bring to a tier what it lacks and another one has."""
     found = parts()
     settings = backup_settings(found)
-    with reporting() as report:
+    with transferring() as report:
         _each(
             _tiers(settings, tier),
             lambda name: sync(settings, name, found.evidence, report),
@@ -90,7 +90,7 @@ def verify_(*, tier: str | None, sample: bool, identifier: str | None, as_json: 
         return
     if tier is None:
         raise UsageError("name the tier to read: --tier NAME, or --sample for a share of all")
-    with reporting() as report:
+    with transferring() as report:
         manifest, problems = verify(settings, tier, identifier, report)
     if as_json:
         print_json({"id": manifest.id, "tier": tier, "problems": problems})
@@ -111,7 +111,7 @@ def _verify_share(
 ) -> None:
     if identifier is not None:
         raise UsageError("--sample chooses what to read; leave out the id")
-    with reporting() as report:
+    with transferring() as report:
         _each(
             _tiers(settings, tier),
             lambda name: verify_tier(settings, name, evidence, report),

@@ -1,7 +1,5 @@
 """`exporter`, `desk`, `scheduler`: our own long-running processes."""
 
-import logging
-import signal
 import threading
 
 import click
@@ -10,30 +8,22 @@ import uvicorn
 from backup.wal.reports import WalReports
 from console.app import Console
 from monitors.registry import Sources, run_exporter
-from storewatch.cli.common import config_option, parts, say
+from storewatch.cli.common import config_option, log_to_stderr, parts, say, until_told
 from storewatch.core.clock import rfc3339
 from storewatch.own_processes import address
 from storewatch.scheduler import build_scheduler
-
-
-def _until_told() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: ending.set())
-    return ending
 
 
 @click.command()
 @config_option
 def exporter() -> None:
     """Serve metrics for Prometheus."""
+    log_to_stderr()
     found = parts()
     settings, home = found.config.settings, found.config.home
     wal = WalReports(settings.backup) if settings.backup else None
     sources = Sources(found.evidence, found.signals, found.incidents, wal)
-    run_exporter(settings.monitors, home, sources, _until_told())
+    run_exporter(settings.monitors, home, sources, until_told())
 
 
 @click.command()
@@ -56,7 +46,7 @@ def desk() -> None:
         found.config.settings.name,
         links,
     ).app()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    log_to_stderr()
     reconciling.start()
     uvicorn.run(app, host=settings.host, port=settings.port, access_log=False, log_config=None)
     stop.set()
@@ -66,7 +56,8 @@ def desk() -> None:
 @config_option
 def scheduler() -> None:
     """Run backups and restore drills, and learn seasons, when they are due."""
-    ending = _until_told()
+    log_to_stderr()
+    ending = until_told()
     found = parts()
     jobs = build_scheduler(found.config, found.state_url)
     for job in jobs.get_jobs():

@@ -1,13 +1,19 @@
 """`up`, `status`, `down`, `processes`: the stack under supervisord."""
 
 import os
-import signal
-import threading
 from pathlib import Path
 
 import click
 
-from storewatch.cli.common import config_option, json_option, parts, print_json, print_table, say
+from storewatch.cli.common import (
+    config_option,
+    json_option,
+    parts,
+    print_json,
+    print_table,
+    say,
+    until_told,
+)
 from storewatch.tools import working_folder
 
 
@@ -22,9 +28,7 @@ def up(*, detach: bool) -> None:
     if detach:
         say("up; `storewatch status` shows it, `storewatch down` ends it")
         return
-    ending = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: ending.set())
+    ending = until_told()
     say("up; Ctrl-C ends it")
     while not ending.wait(1.0):
         if not found.stack.supervisor.alive():

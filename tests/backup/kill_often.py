@@ -43,7 +43,7 @@ lease.LEASE_S = {LEASE_S}
 lease.Lease.__init__.__kwdefaults__["lease_s"] = {LEASE_S}
 from backup.backup import run_backup
 from backup.prune import prune
-from backup.restore import restore
+from backup.recovery.point_in_time import restore_to
 from backup.settings import BackupSettings
 from backup.sync import sync
 from storewatch.store.evidence import EvidenceStore
@@ -53,7 +53,7 @@ work, tier, home, target = sys.argv[1:]
 evidence = EvidenceStore(Path(home))
 print("go", flush=True)
 if work == "restore":
-    restore(settings, tier, Path(target))
+    restore_to(settings, tier, Path(target))
 else:
     made = run_backup(settings, evidence) if work == "backup" else (
         prune(settings, tier, evidence) if work == "prune" else sync(settings, tier, evidence))

@@ -10,7 +10,7 @@ from backup_house import House
 from backup.backup import run_backup
 from backup.catalogue import list_recovery_points
 from backup.drill import run_drill
-from backup.restore import restore
+from backup.recovery.point_in_time import restore_to
 from storewatch.core.targets import Verdict
 from storewatch.store.postgres_programs import find_postgres
 from storewatch.store.unprivileged import demote_kwargs, own, unprivileged_user
@@ -18,7 +18,7 @@ from storewatch.store.unprivileged import demote_kwargs, own, unprivileged_user
 
 def promoted(house: House, port: int) -> "subprocess.Popen[bytes]":
     """Start the newest recovery point as a server of its own, on the next timeline."""
-    restore(house.settings, "local", house.home / "new")
+    restore_to(house.settings, "local", house.home / "new")
     data = house.home / "new" / "postgres"
     (house.home / "new").chmod(0o711)
     (data / "recovery.signal").touch()

@@ -255,14 +255,14 @@ def peak():  # ru_maxrss would count the memory of whoever started us
 import sys
 from pathlib import Path
 from backup.backup import run_backup
-from backup.restore import restore
+from backup.recovery.point_in_time import restore_to
 from backup.settings import BackupSettings
 from storewatch.store.evidence import EvidenceStore
 
 home = Path(sys.argv[1])
 settings = BackupSettings.model_validate_json(sys.stdin.readline())
 assert run_backup(settings, EvidenceStore(home)).verdict == "PASS"
-restore(settings, "cloud", home / "restored")
+restore_to(settings, "cloud", home / "restored")
 print(peak())
 """
 

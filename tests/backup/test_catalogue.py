@@ -19,7 +19,7 @@ from backup.errors import DamagedError
 from backup.manifest import FILE_NAME
 from backup.pins import pin
 from backup.prune import prune
-from backup.restore import restore
+from backup.recovery.point_in_time import restore_to
 from backup.sync import sync
 from backup.tiers.registry import open_tier
 from storewatch.core.clock import utc_now
@@ -44,7 +44,7 @@ def test_with_the_state_lost_the_catalogue_is_what_the_tiers_hold(files_house: H
     ]
     assert after.points[1].standing["cloud"].judgement.point.pinned == "audit"
     anew = EvidenceStore(files_house.home)
-    restore(files_house.settings, "cloud", files_house.home / "restored")
+    restore_to(files_house.settings, "cloud", files_house.home / "restored")
     assert len(names(files_house.home / "restored" / "files-images")) == 20
     assert run_backup(files_house.settings, anew).verdict == Verdict.PASS
     files_house.raw["tiers"][0]["retention"] = {"last": 1}

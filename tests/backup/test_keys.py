@@ -11,7 +11,7 @@ from backup.backup import run_backup
 from backup.canary import canary
 from backup.keys import ensure_identity, load_identity, load_recipients, rotate_keys
 from backup.manifest import FILE_NAME
-from backup.restore import restore
+from backup.recovery.point_in_time import restore_to
 from storewatch.core.clock import utc_now
 from storewatch.core.errors import BackupError, UsageError
 from storewatch.core.evidence import Evidence
@@ -42,7 +42,7 @@ def test_any_of_several_recipients_opens_a_backup(files_house: House) -> None:
     for number, identity in enumerate((files_house.home / "identity.txt", safe)):
         files_house.raw["identity_file"] = identity
         target = files_house.home / f"restored-{number}"
-        restore(files_house.settings, "local", target)
+        restore_to(files_house.settings, "local", target)
         assert len(names(target / "files-images")) == 20
 
 
@@ -61,11 +61,11 @@ def test_after_a_rotation_old_and_new_backups_open(files_house: House) -> None:
     make(files_house)
     ids = sorted(path.name for path in files_house.stored("local").iterdir())
     for identifier in ids:
-        restore(files_house.settings, "local", files_house.home / identifier, identifier)
+        restore_to(files_house.settings, "local", files_house.home / identifier, point=identifier)
     assert tomorrow(files_house).verdict == Verdict.PASS
     (files_house.home / "identity.txt").write_text(f"{after[0]}\n")  # the old one is thrown away
     with pytest.raises(BackupError, match="age: "):
-        restore(files_house.settings, "local", files_house.home / "old", ids[0])
+        restore_to(files_house.settings, "local", files_house.home / "old", point=ids[0])
     died = tomorrow(files_house)
     assert died.verdict == Verdict.FAIL
     assert ids[0] in " ".join(died.notes)

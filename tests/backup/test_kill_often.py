@@ -13,7 +13,8 @@ from kill_often import Broken, Round, kill_often, prepare
 from backup.backup import run_backup
 from backup.catalogue import list_recovery_points
 from backup.manifest import FILE_NAME
-from backup.restore import UNFINISHED, restore
+from backup.recovery.point_in_time import restore_to
+from backup.restore import UNFINISHED
 from storewatch.core.errors import UsageError
 from storewatch.core.targets import Verdict
 
@@ -45,14 +46,14 @@ def test_the_script_notices_a_part_that_looks_whole(house_to_kill: House) -> Non
 _RESTORE = """
 import sys
 from pathlib import Path
-from backup.restore import restore
+from backup.recovery.point_in_time import restore_to
 from backup.settings import BackupSettings
 
 settings = BackupSettings.model_validate_json(sys.stdin.readline())
 def progress(label, done, total):
     print("began", flush=True)
     sys.stdin.read()
-restore(settings, "local", Path(sys.argv[1]), None, progress)
+restore_to(settings, "local", Path(sys.argv[1]), progress=progress)
 """
 
 
@@ -76,7 +77,7 @@ def test_a_killed_restore_is_marked_and_its_folder_is_not_used_again(
     child.communicate()
     assert (target / UNFINISHED).exists()
     with pytest.raises(UsageError, match="holds a restore that was broken off"):
-        restore(settings, "local", target)
+        restore_to(settings, "local", target)
     shutil.rmtree(target)
-    restore(settings, "local", target)
+    restore_to(settings, "local", target)
     assert not (target / UNFINISHED).exists()

@@ -15,7 +15,7 @@ from backup_house import House, names
 from backup.drill_redis import count_keys, find_redis_server
 from backup.errors import DamagedError
 from backup.parents import Parents
-from backup.restore import restore
+from backup.recovery.point_in_time import restore_to
 from backup.sources.files import FilesSource
 from backup.sources.postgres import PostgresSource
 from backup.sources.redis import RedisSource, first_database
@@ -195,8 +195,9 @@ def test_the_checksum_sees_one_changed_character_and_not_the_order_of_rows(house
 
 def test_a_recovery_point_is_restored_into_an_empty_folder(golden: House, tmp_path: Path) -> None:
     target = tmp_path / "new"
-    manifest = restore(golden.settings, "local", target)
-    assert sorted(names(target)) == ["files-images", "files-images.sha256", "postgres", "redis.rdb"]
+    manifest = restore_to(golden.settings, "local", target).manifest
+    whole = ["files-images", "files-images.sha256", "postgres", "redis", "redis.rdb"]
+    assert sorted(names(target)) == whole
     assert (target / "postgres" / "PG_VERSION").read_text().strip() == "18"
     assert len(names(target / "files-images")) == 20
     assert manifest.problems == ()
@@ -207,7 +208,7 @@ def test_a_restore_into_a_folder_that_holds_something_is_refused(
 ) -> None:
     (tmp_path / "precious").write_text("do not lose me")
     with pytest.raises(UsageError, match="is not empty"):
-        restore(golden.settings, "local", tmp_path)
+        restore_to(golden.settings, "local", tmp_path)
     assert names(tmp_path) == ["precious"]
 
 

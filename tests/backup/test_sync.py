@@ -13,7 +13,7 @@ from test_prune import with_lsn
 from backup.backup import run_backup
 from backup.catalogue import list_recovery_points, tier_settings, verify
 from backup.manifest import FILE_NAME, INCREMENTAL
-from backup.restore import restore
+from backup.recovery.point_in_time import restore_to
 from backup.sync import sync
 from backup.wal.names import WalFile
 from storewatch.core.clock import utc_now
@@ -39,7 +39,7 @@ def test_a_tier_that_was_down_is_degraded_and_then_caught_up(files_house: House)
     assert point.tiers == ("local", "off-site", "cloud")
     assert verify(files_house.settings, "off-site")[1] == []
     (files_house.home / "elsewhere").rename(files_house.home / "identity.txt")
-    restore(files_house.settings, "off-site", files_house.home / "restored")
+    restore_to(files_house.settings, "off-site", files_house.home / "restored")
     assert len(names(files_house.home / "restored" / "files-images")) == 20
     again = sync(files_house.settings, "off-site", files_house.evidence)
     assert (again.verdict, again.value("objects_copied")) == (Verdict.PASS, 0)
