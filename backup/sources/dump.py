@@ -5,15 +5,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from backup.seal import CHUNK_BYTES
 from backup.sources.base_backup import BaseBackup
 from backup.sources.postgres_login import (
-    CONNECT_TIMEOUT_S,
     last_line,
+    logged_in,
     login_environment,
+    node_of,
     program_conninfo,
 )
 from backup.sources.settings import PostgresSourceSettings
@@ -71,19 +71,11 @@ class DumpSource:
         return Captured(facts)
 
     def _look(self) -> tuple[dict[str, Any], dict[str, str], int]:
-        try:
-            with psycopg.connect(
-                self._settings.url.get_secret_value(),
-                autocommit=True,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                application_name="storewatch dump",
-            ) as connection:
-                node = {"host": connection.info.host, "port": str(connection.info.port)}
-                base = BaseBackup(self._settings, self._programs, self._scratch, node)
-                base.refuse_other_major(connection.info.server_version // 10000)
-                row = connection.execute(_FACTS).fetchone()
-        except psycopg.Error as error:
-            raise BackupError(f"postgres: {' '.join(str(error).split())}") from error
+        with logged_in(self._settings.url, "dump") as connection:
+            node = node_of(connection)
+            base = BaseBackup(self._settings, self._programs, self._scratch, node)
+            base.refuse_other_major(connection.info.server_version // 10000)
+            row = connection.execute(_FACTS).fetchone()
         assert row is not None
         facts = {
             "object": object_of(self._database),

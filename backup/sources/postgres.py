@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from backup.parents import Parent, Parents, Server, choose_parent, major
 from backup.sources.base_backup import BaseBackup, NoIncrementError
-from backup.sources.postgres_login import CONNECT_TIMEOUT_S
+from backup.sources.postgres_login import logged_in, node_of
 from backup.sources.settings import PostgresSourceSettings
 from backup.sources.source import Captured, OpenObject
 from backup.tables import TableRecord, measure, same_text_everywhere, stored_in
@@ -74,19 +73,11 @@ class PostgresSource:
         Raises:
             BackupError: no primary answers, a recorded table is not there, pg_basebackup fails.
         """
-        try:
-            with psycopg.connect(
-                self._settings.url.get_secret_value(),
-                autocommit=True,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                application_name="storewatch backup",
-            ) as connection:
-                node = {"host": connection.info.host, "port": str(connection.info.port)}
-                base = BaseBackup(self._settings, self._programs, self._scratch, node)
-                base.refuse_other_major(connection.info.server_version // 10000)
-                facts, size_bytes = self._record(connection)
-        except psycopg.Error as error:
-            raise BackupError(f"postgres: {_one_line(error)}") from error
+        with logged_in(self._settings.url, "backup") as connection:
+            node = node_of(connection)
+            base = BaseBackup(self._settings, self._programs, self._scratch, node)
+            base.refuse_other_major(connection.info.server_version // 10000)
+            facts, size_bytes = self._record(connection)
         facts["node"] = f"{node['host']}:{node['port']}"
         facts.update(self._base_backup(open_object, base, facts, size_bytes))
         self._finish(node, facts)
@@ -99,14 +90,10 @@ class PostgresSource:
 
     def _finish(self, node: dict[str, str], facts: dict[str, Any]) -> None:
         """Note the server's clock, and leave out tables that can no longer be compared."""
-        url = make_conninfo(self._settings.url.get_secret_value(), **node)
         before = facts.pop("stored_in")
-        try:
-            with psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
-                row = connection.execute("SELECT clock_timestamp()").fetchone()
-                after = {name: stored_in(connection, name) for name in before}
-        except psycopg.Error as error:
-            raise BackupError(f"postgres: {_one_line(error)}") from error
+        with logged_in(self._settings.url, "backup", **node) as connection:
+            row = connection.execute("SELECT clock_timestamp()").fetchone()
+            after = {name: stored_in(connection, name) for name in before}
         assert row is not None
         facts["stop_at"] = row[0].isoformat()  # in microseconds: a target may lie right behind it
         changed = [name for name in before if before[name] != after[name]]
@@ -190,7 +177,3 @@ def newest(connection: psycopg.Connection[Any], query: str) -> str | None:
         return None
     row = connection.execute(query.encode()).fetchone()
     return None if row is None or row[0] is None else rfc3339(row[0])
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -4,10 +4,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
+from storewatch.core.errors import BackupError
 from storewatch.store.files import write_atomic
 
 CONNECT_TIMEOUT_S = 10
@@ -24,6 +27,35 @@ def program_conninfo(url: SecretStr, **changed: str) -> str:
     parts = conninfo_to_dict(url.get_secret_value())
     kept = {name: value for name, value in parts.items() if name not in _OF_A_CONNECTION}
     return make_conninfo("", **{k: v for k, v in {**kept, **changed}.items() if v})
+
+
+@contextmanager
+def logged_in(url: SecretStr, name: str, **changed: str) -> Iterator[psycopg.Connection[Any]]:
+    """Lend a connection in autocommit mode; what the server says against it is one line.
+
+    Args:
+        url: of the settings.
+        name: of the connection, for pg_stat_activity.
+        changed: parameters to set, such as host and port.
+
+    Raises:
+        BackupError: the server does not answer, or refuses what is asked inside.
+    """
+    try:
+        with psycopg.connect(
+            make_conninfo(url.get_secret_value(), **changed),
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name=f"storewatch {name}",
+        ) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise BackupError(f"postgres: {' '.join(str(error).split())}") from error
+
+
+def node_of(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """Return host and port of the node that answered, so that programs ask the same one."""
+    return {"host": connection.info.host, "port": str(connection.info.port)}
 
 
 @contextmanager
