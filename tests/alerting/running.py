@@ -21,7 +21,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def until(condition: Callable[[], Any], within_s: float) -> Any:
+def until(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
     """Wait until the condition holds and return what it returned."""
     deadline, pause = time.monotonic() + within_s, threading.Event()
     while not (found := condition()):

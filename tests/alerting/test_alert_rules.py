@@ -1,61 +1,20 @@
+"""The compiled rules: when they fire, what they say, and what settings make of them."""
+
 import re
 import subprocess
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from alert_cases import BURNS, RULES, cases, expected, expected_burns
 
-from alerting.routes import GROUP_BY
 from alerting.rules import alert_names, compile_rules, render_rules
 from alerting.settings import AlertSettings
 from alerting.slo import DEFAULT_ALERT
 
-HERE = Path(__file__).parent
 PAGES = Path(__file__).parents[2] / "runbooks" / "pages"
 ALERTS = alert_names(AlertSettings())
-RULES = [
-    rule
-    for group in compile_rules(AlertSettings())["groups"]
-    for rule in group["rules"]
-    if "alert" in rule
-]
-
-
-def cases(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((HERE / name).read_text())
-    return found
-
-
-BURNS = cases("slo_cases.yaml")
-EVERY_CASE = {**cases("cases.yaml"), **BURNS}
-
-
-def severity_of(alert: str) -> str:
-    return next(str(r["labels"]["severity"]) for r in RULES if r["alert"] == alert)
-
-
-def expected(alert: str, case: dict[str, Any]) -> list[dict[str, Any]]:
-    annotations = {"summary": case["summary"], "runbook": f"runbooks/pages/{alert}.md"}
-    return [
-        {"exp_labels": {"severity": severity, **case["labels"]}, "exp_annotations": annotations}
-        for severity in case.get("severities", [severity_of(alert)])
-    ]
-
-
-def expected_burns(alert: str, case: dict[str, Any]) -> list[dict[str, Any]]:
-    rule = next(rule for rule in RULES if rule["alert"] == alert)
-    slo = case["slo"]
-    labels = {"sloth_id": f"shop-{slo}", "sloth_service": "shop", "sloth_slo": slo}
-    return [
-        {
-            "exp_labels": {**labels, "severity": severity, "sloth_severity": severity},
-            "exp_annotations": rule["annotations"],
-        }
-        for severity in case["severities"]
-    ]
 
 
 def unit_tests(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -157,86 +116,6 @@ def test_error_budget_alerts_fire_when_they_should_and_only_then(
 ) -> None:
     result = run_cases(promtool, tmp_path, {alert: BURNS[alert]}, "1m")
     assert result.returncode == 0, result.stdout + result.stderr
-
-
-def told_by(alert: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return the rule whose alert has these labels: of those that fit, the one that sets most."""
-    rules = [
-        rule
-        for rule in RULES
-        if rule["alert"] == alert and rule["labels"].items() <= labels.items()
-    ]
-    return max(rules, key=lambda rule: len(rule["labels"]))
-
-
-def has_a_case_that_fires(rule: dict[str, Any]) -> bool:
-    alert = rule["alert"]
-    told = expected_burns if alert in BURNS else expected
-    return any(
-        told_by(alert, one["exp_labels"]) is rule
-        for case in EVERY_CASE[alert]["fires"]
-        for one in told(alert, case)
-    )
-
-
-def asks_for(rule: dict[str, Any], series: str) -> bool:
-    """Tell whether a rule looks at a series: by its name and the labels asked for with `=`."""
-    name = series.partition("{")[0]
-    labels = set(re.findall(r'(\w+)="([^"]*)"', series))
-    asked = re.findall(rf"(?<![\w:]){name}(?![\w:])(\{{[^}}]*\}})?", rule["expr"])
-    return any(set(re.findall(r'(\w+)="([^"]*)"', one)) <= labels for one in asked)
-
-
-def has_a_case_that_must_not(rule: dict[str, Any]) -> bool:
-    """Tell whether a quiet case gives the rule something to look at.
-
-    An error budget's rules see what a case holds through records only.
-    """
-    alert = rule["alert"]
-    return any(
-        alert in BURNS or any(asks_for(rule, series) for series in case["series"])
-        for case in EVERY_CASE[alert]["quiet"]
-    )
-
-
-@pytest.mark.parametrize("alert", EVERY_CASE)
-def test_labels_that_tell_instances_apart_are_what_messages_are_grouped_by(alert: str) -> None:
-    told = expected_burns if alert in BURNS else expected
-    labels = {
-        name
-        for case in EVERY_CASE[alert]["fires"]
-        for one in told(alert, case)
-        for name in one["exp_labels"]
-    }
-    # Our exporter has one job; an objective's other labels say nothing that its id does not.
-    assert labels - {"job", "sloth_service", "sloth_slo", "sloth_severity"} <= set(GROUP_BY)
-
-
-def rule_id(rule: dict[str, Any]) -> str:
-    return f"{rule['alert']} {' '.join(rule['labels'].values())}"
-
-
-@pytest.mark.parametrize("rule", RULES, ids=rule_id)
-def test_every_rule_has_a_case_that_fires_and_one_that_must_not(rule: dict[str, Any]) -> None:
-    assert has_a_case_that_fires(rule), "no case fires"
-    assert has_a_case_that_must_not(rule) or rule["alert"] == "Watchdog", "no case is quiet"
-
-
-def test_rules_of_one_alert_are_told_apart_by_their_labels() -> None:
-    found = Counter(rule_id(rule) for rule in RULES)
-    assert [name for name, count in found.items() if count > 1] == []
-
-
-def test_a_rule_without_a_case_of_its_own_is_noticed() -> None:
-    missing = next(rule for rule in RULES if rule["labels"].get("sign") == "part")
-    other = {**missing, "labels": {**missing["labels"], "sign": "new"}, "expr": "pg_new == 1"}
-    assert has_a_case_that_fires(missing)
-    assert not has_a_case_that_fires(other)
-    assert not has_a_case_that_must_not(other)
-
-
-def test_every_case_is_about_an_alert() -> None:
-    assert set(EVERY_CASE) == set(ALERTS)
 
 
 @pytest.mark.parametrize("alert", ALERTS)

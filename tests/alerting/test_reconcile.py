@@ -1,14 +1,11 @@
 """The book of incidents beside a real Alertmanager."""
 
 import json
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from incident_book import incidents
+from running import free_port, running, until
 
-from alerting.incidents import Alert, Incident, IncidentBook
-from alerting.reconcile import LOOK_EVERY_S, LOOKS_BEFORE_RESOLVING, Reconciler
+from alerting.incidents import IncidentBook
+from alerting.reconcile import LOOKS_BEFORE_RESOLVING, Reconciler
 from alerting.routes import alertmanager_argv, render_alertmanager
 from alerting.settings import AlertSettings
 from alerting.webhook import Alertmanager
 from storewatch.core.clock import rfc3339, utc_now
-from storewatch.core.errors import UnreachableError
-from storewatch.store.database import open_database
-from storewatch.tools import find_program, working_folder
+from storewatch.tools import find_program
 
 TOKEN = "the-desks-token-of-the-tests"
 
@@ -44,19 +40,6 @@ book = IncidentBook(open_database(url))
 app = Console(book, EvidenceStore(Path(home)), Library(), token, "shop", {}).app()
 uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
 """
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
-    deadline, pause = time.monotonic() + within_s, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {within_s} s"
-        pause.wait(0.05)
 
 
 def answers(url: str) -> bool:
@@ -125,28 +108,9 @@ def manager() -> Iterator[Manager]:
         argv = alertmanager_argv(
             settings.alertmanager, program, folder / "config.yml", folder / "data"
         )
-        with (folder / "log").open("wb") as log:
-            child = subprocess.Popen(argv, cwd=working_folder(program), stdout=log, stderr=log)
-        try:
-            until(lambda: answers(f"http://127.0.0.1:{port}/-/ready"))
-            yield Manager(f"http://127.0.0.1:{port}", desk_port)
-        finally:
-            child.terminate()
-            child.wait(20)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'state.db'}"
-
-
-@pytest.fixture
-def book(database: str) -> IncidentBook:
-    return IncidentBook(open_database(database))
-
-
-def incidents(book: IncidentBook, name: str) -> list[Incident]:
-    return [incident for incident in book.list() if incident.alert == name]
+        url = f"http://127.0.0.1:{port}"
+        with running(argv, folder / "log", f"{url}/-/ready"):
+            yield Manager(url, desk_port)
 
 
 @contextmanager
@@ -244,76 +208,3 @@ def test_a_suppressed_alert_keeps_its_incident_open_and_opens_none(
         reconciler.look()
     assert incidents(book, "SilencedLater")[0].state == "open"
     assert incidents(book, "SilencedBefore") == []
-
-
-def test_alertmanager_is_given_longer_than_prometheus_takes_to_tell_it_again() -> None:
-    resend_delay_s, evaluation_s = 60, 5
-    assert resend_delay_s + evaluation_s < (LOOKS_BEFORE_RESOLVING - 1) * LOOK_EVERY_S
-
-
-class Script:
-    """An Alertmanager that answers as written: lists of alerts, or an error to raise."""
-
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-
-    def alerts(self) -> list[tuple[Alert, bool]]:
-        answer = self.answers.pop(0) if self.answers else []
-        if isinstance(answer, Exception):
-            raise answer
-        found: list[tuple[Alert, bool]] = answer
-        return found
-
-
-OLD = Alert("a1", {"alertname": "Old"}, {}, "2026-01-01T00:00:00.000Z", firing=True)
-
-
-def scripted(book: IncidentBook, *answers: Any) -> Reconciler:
-    return Reconciler(book, Script(*answers))  # type: ignore[arg-type]
-
-
-def test_looks_before_an_outage_of_alertmanager_do_not_count(book: IncidentBook) -> None:
-    """It comes back empty, and is filled again within a minute."""
-    almost: list[list[object]] = [[] for _ in range(LOOKS_BEFORE_RESOLVING - 1)]
-    book.receive([OLD])
-    reconciler = scripted(book, *almost, UnreachableError("down"), *almost, [(OLD, False)], *almost)
-    for _ in range(3 * len(almost) + 2):
-        try:
-            reconciler.look()
-        except UnreachableError:
-            continue
-    assert incidents(book, "Old")[0].state == "open"
-    reconciler.look()
-    assert incidents(book, "Old")[0].state == "resolved"
-
-
-def test_an_incident_that_opens_while_others_are_settled_is_left_alone(
-    book: IncidentBook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    book.receive([OLD])
-    reconciler = scripted(book)
-    for _ in range(LOOKS_BEFORE_RESOLVING - 1):
-        reconciler.look()
-    settle = book.settle
-    new = Alert("b2", {"alertname": "New"}, {}, rfc3339(utc_now()), firing=True)
-
-    def deliver_then_settle(identifiers: list[str]) -> int:
-        book.receive([new])
-        return settle(identifiers)
-
-    monkeypatch.setattr(book, "settle", deliver_then_settle)
-    reconciler.look()
-    assert incidents(book, "Old")[0].state == "resolved"
-    assert incidents(book, "New")[0].state == "open"
-
-
-def test_the_reconciler_outlives_every_trouble_and_ends_when_told(book: IncidentBook) -> None:
-    locked = OperationalError("SELECT", {}, Exception("database is locked"))
-    reconciler = scripted(book, UnreachableError("down"), locked, [(OLD, False)])
-    stop = threading.Event()
-    thread = threading.Thread(target=reconciler.run, args=(stop, 0.01))
-    thread.start()
-    until(lambda: incidents(book, "Old"), 5)
-    stop.set()
-    thread.join(5)
-    assert not thread.is_alive()
