@@ -8,13 +8,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from backup_house import House
+
 from backup.deliver import key_of
 from backup.manifest import FILE_NAME, FULL, Manifest, ObjectRecord
 from backup.settings import BackupSettings
 from backup.tiers.registry import open_tier
 from backup.tiers.settings import FolderTierSettings
+from storewatch.core.clock import utc_now
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+DAY = timedelta(days=1)
+MEBIBYTE = 1 << 20
 
 
 def id_at(moment: datetime) -> str:
@@ -66,3 +71,13 @@ def store(settings: BackupSettings, tier: Any, key: str, content: bytes) -> None
         file.write(content)
         file.flush()
         open_tier(settings, tier.name).put(key, Path(file.name), lambda _done: None)
+
+
+def points_of(house: House, *ages: float, tiers: tuple[str, ...] = ("local",)) -> list[Manifest]:
+    """Put recovery points of some ages in days."""
+    return [put_point(house.settings, utc_now() - age * DAY, tiers) for age in ages]
+
+
+def with_lsn(number: int) -> dict[str, Any]:
+    """Return the sources of a base backup that begins in a mebibyte of WAL."""
+    return {"postgres": {"system_identifier": "77", "start_lsn": f"0/{number * MEBIBYTE + 40:X}"}}

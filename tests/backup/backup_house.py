@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backup_engines import S3Server, Shop, free_port, remove
+from backup_engines import S3Server, free_port, remove
+from backup_shop import Shop
 
 from backup.keys import ensure_keys
 from backup.retention import id_time

@@ -103,3 +103,16 @@ def files_house(engines_home: Path, object_stores: tuple[S3Server, S3Server]) ->
     """Settings of a shop that has only files, for one test."""
     with files_only(engines_home, object_stores) as built:
         yield built
+
+
+@pytest.fixture
+def old_house(files_house: House) -> House:
+    """Retention in every tier, the right to delete in two."""
+    for tier in files_house.raw["tiers"]:
+        tier["retention"] = {"last": 2, "minimum": 1}
+    store = files_house.stores[0]
+    files_house.raw["tiers"][1] |= {
+        "prune_access_key": store.prune_key,
+        "prune_secret_key": store.secret_key,
+    }
+    return files_house

@@ -3,45 +3,25 @@
 import json
 import os
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from aged_points import id_at, put_point
+from aged_points import DAY, id_at, points_of, put_point
 from backup_damage import edit, flip
 from backup_house import House, names
 
 from backup.catalogue import list_recovery_points
-from backup.manifest import FILE_NAME, INCREMENTAL, Manifest
+from backup.manifest import FILE_NAME, INCREMENTAL
 from backup.pins import pin, unpin
 from backup.prune import prune
 from backup.prune_plan import make_plan
 from backup.tiers.lease import Lease
 from backup.tiers.registry import open_tier
-from backup.wal.names import WalFile
 from storewatch.core.clock import utc_now
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence
 from storewatch.core.targets import Verdict
-
-DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def old_house(files_house: House) -> House:
-    """Retention in every tier, the right to delete in two."""
-    for tier in files_house.raw["tiers"]:
-        tier["retention"] = {"last": 2, "minimum": 1}
-    store = files_house.stores[0]
-    files_house.raw["tiers"][1] |= {
-        "prune_access_key": store.prune_key,
-        "prune_secret_key": store.secret_key,
-    }
-    return files_house
-
-
-def points_of(house: House, *ages: float, tiers: tuple[str, ...] = ("local",)) -> list[Manifest]:
-    return [put_point(house.settings, utc_now() - age * DAY, tiers) for age in ages]
 
 
 def run(house: House, tier: str = "local", ahead: timedelta = timedelta()) -> Evidence:
@@ -293,60 +273,3 @@ def test_a_tier_that_is_down_is_a_failed_prune(old_house: House) -> None:
     done = run(old_house, "off-site")
     assert done.verdict == Verdict.FAIL
     assert "tier off-site" in done.notes[0]
-
-
-MEBIBYTE = 1 << 20
-
-
-def wal_file(house: House, number: int, at: datetime, name: str = "") -> str:
-    file = WalFile.make(name or f"00000001{0:08X}{number:08X}", at, os.urandom(32).hex())
-    path = house.stored("local").parent / file.key(house.settings.subject, "77")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"sealed")
-    return file.name
-
-
-def with_lsn(number: int) -> dict[str, Any]:
-    return {"postgres": {"system_identifier": "77", "start_lsn": f"0/{number * MEBIBYTE + 40:X}"}}
-
-
-def test_wal_before_the_oldest_base_that_stays_goes(old_house: House) -> None:
-    now = utc_now()
-    for age, number in ((5, 10), (2, 20), (1, 30)):
-        put_point(old_house.settings, now - age * DAY, sources=with_lsn(number))
-    for number in (9, 10, 19, 20, 21, 31):
-        wal_file(old_house, number, now)
-    wal_file(old_house, 0, now, "00000002.history")
-    folder = old_house.stored("local") / "wal" / "77"
-    assert run(old_house).value("wal_deleted") == 0  # no segment size, nothing is judged
-    (folder / "wal.json").write_text(json.dumps({"wal_segment_bytes": MEBIBYTE}))
-    points_of(old_house)
-    done = run(old_house)
-    assert done.verdict == Verdict.PASS, done.notes
-    assert done.value("wal_deleted") == 3
-    left = sorted(path.name[:24] for path in (folder / "00000001").iterdir())
-    assert [int(name[16:], 16) for name in left] == [20, 21, 31]
-    assert names(folder / "00000002")
-
-
-def test_wal_stays_for_the_time_that_shall_be_restorable_to_any_moment(old_house: House) -> None:
-    now = utc_now()
-    old_house.raw["tiers"][0]["retention"] |= {"last": 3, "point_in_time": "36h"}
-    for age, number in ((5, 10), (2, 20), (1, 30)):
-        put_point(old_house.settings, now - age * DAY, sources=with_lsn(number))
-    for number in (9, 10, 19, 20, 31):
-        wal_file(old_house, number, now)
-    folder = old_house.stored("local") / "wal" / "77"
-    (folder / "wal.json").write_text(json.dumps({"wal_segment_bytes": MEBIBYTE}))
-    assert run(old_house).value("wal_deleted") == 3
-
-
-def test_wal_of_another_system_is_named_and_left_alone(old_house: House) -> None:
-    now = utc_now()
-    for age in (3, 2, 1):
-        other = {"postgres": {"system_identifier": "88", "start_lsn": "0/5000028"}}
-        put_point(old_house.settings, now - age * DAY, sources=other)
-    wal_file(old_house, 1, now - 9 * DAY)
-    done = run(old_house)
-    assert done.value("wal_deleted") == 0
-    assert "WAL of system 77 has no base backup" in " ".join(done.notes)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aged_points import put_point, store
+from aged_points import put_point, store, with_lsn
 from backup_damage import flip
 from backup_house import House, kill_once_it_says
-from test_prune import with_lsn
 
 from backup.backup import run_backup
 from backup.catalogue import tier_settings
