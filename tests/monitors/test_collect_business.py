@@ -1,94 +1,20 @@
-import contextlib
-import itertools
-import math
-import os
-import signal
-import threading
+"""What business queries bring: labels, values, counters, and never a change."""
+
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from prometheus_client.core import Metric
-from watching import Node, Pair, Talker, one, samples, until
+from business_figures import ORDERS, Watched, place, query
+from watching import Pair, one, samples
 
 from monitors.collectors.business import BusinessCollector
 from monitors.collectors.monotonic import MonotonicCounters
-from monitors.queries import BusinessQuery
-from monitors.settings import BusinessSettings, PostgresNode
+from monitors.settings import BusinessSettings
 
-WATCHED: list[BusinessCollector] = []
-ORDERS = "SELECT count(*) AS value FROM orders"
+pytestmark = pytest.mark.usefixtures("orders")
 STATES = "SELECT state, count(*) AS value FROM orders GROUP BY state"
 BY_STATE = {"state": ["placed", "paid"]}
-
-
-def query(sql: str, name: str = "shop_orders", **keys: Any) -> BusinessQuery:
-    keys = {"type": "gauge", "timeout": "1s", **keys}
-    return BusinessQuery.model_validate({"name": name, "help": "A figure.", "sql": sql, **keys})
-
-
-class Watched:
-    """A collector of queries with a clock of the test's own."""
-
-    def __init__(self, pair: Pair, folder: Path, *queries: BusinessQuery, **keys: Any) -> None:
-        settings = BusinessSettings.model_construct(timeout=keys.get("timeout_s", 5.0))
-        database = pair.settings()
-        if "nodes" in keys:
-            database = database.model_copy(update={"nodes": keys["nodes"]})
-        self.late_s = 0.0
-        self.counters = MonotonicCounters(
-            folder / "business.json", lambda: time.monotonic() + self.late_s
-        )
-        self.collector = BusinessCollector(
-            settings, queries, database, self.counters, lambda: time.time() + self.late_s
-        )
-        WATCHED.append(self.collector)
-
-    def scrape(self) -> list[Metric]:
-        return list(self.collector.collect())
-
-    def failed(self, name: str = "shop_orders") -> float:
-        return one(self.scrape(), "storewatch_business_query_failed", query=name)
-
-
-@pytest.fixture(autouse=True)
-def orders(pair: Pair) -> Iterator[None]:
-    """Three orders in two states, on both nodes."""
-    place(pair, "(1, 'paid'), (2, 'paid'), (3, 'placed')")
-    yield
-    while WATCHED:
-        WATCHED.pop()._asked = -math.inf  # as after ten minutes without a scrape
-
-
-def place(pair: Pair, rows: str) -> None:
-    with pair.primary.connect("shop") as connection:
-        connection.execute("TRUNCATE orders")
-        connection.execute(f"INSERT INTO orders VALUES {rows}")  # noqa: S608
-        row = connection.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
-    assert row is not None
-    with pair.standby.connect("shop") as connection:
-        done = "SELECT pg_last_wal_replay_lsn() >= %s"
-        until(lambda: connection.execute(done, row).fetchone() == (True,))
-
-
-@contextlib.contextmanager
-def frozen(node: Node) -> Iterator[None]:
-    """Freeze every process of a server: it accepts and never answers."""
-    assert node.process is not None
-    children = Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children")
-    pids = [node.process.pid, *map(int, children.read_text().split())]
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def test_declared_columns_become_labels_and_the_value(pair: Pair, tmp_path: Path) -> None:
@@ -222,109 +148,6 @@ def test_nothing_can_be_changed_even_by_an_account_that_may(
             connection.execute("DROP SEQUENCE counter")
 
 
-def test_a_query_without_time_left_fails_and_those_before_it_stand(
-    pair: Pair, tmp_path: Path
-) -> None:
-    slow = [query("SELECT 1 AS value FROM pg_sleep(9)", f"shop_slow_{n}") for n in range(3)]
-    watched = Watched(
-        pair, tmp_path, query(ORDERS), *slow, query(ORDERS, "shop_last"), timeout_s=1.2
-    )
-    started = time.monotonic()
-    found = watched.scrape()
-    assert time.monotonic() - started < 1.3
-    assert one(found, "shop_orders") == 3
-    assert one(found, "storewatch_business_query_failed", query="shop_last") == 1
-
-
-def test_a_query_with_an_interval_runs_beside_the_scrapes(pair: Pair, tmp_path: Path) -> None:
-    sql = "SELECT count(*) AS value FROM orders, pg_sleep(0.4)"
-    watched = Watched(pair, tmp_path, query(sql, interval="1h"), timeout_s=1.0)
-    started = time.monotonic()
-    assert not [key for key in samples(watched.scrape()) if key[0] == "shop_orders"]
-    assert time.monotonic() - started < 0.4
-    until(lambda: [key for key in samples(watched.scrape()) if key[0] == "shop_orders"])
-    stamp = "storewatch_business_query_last_run_timestamp_seconds"
-    first = one(watched.scrape(), stamp)
-    place(pair, "(9, 'paid')")
-    found = watched.scrape()
-    assert one(found, "shop_orders") == 3
-    assert one(found, stamp) == first
-
-
-def test_a_result_that_is_too_old_is_dropped(pair: Pair, tmp_path: Path) -> None:
-    watched = Watched(pair, tmp_path, query(ORDERS, interval="1h"))
-    until(lambda: "shop_orders" in {f.name for f in watched.scrape()})
-    watched.late_s = 7000
-    assert "shop_orders" in {f.name for f in watched.scrape()}
-    watched.late_s = 7300
-    found = watched.scrape()
-    assert "shop_orders" not in {f.name for f in found}
-    assert one(found, "storewatch_business_query_last_run_timestamp_seconds") < time.time()
-
-
-def test_the_interval_is_kept(pair: Pair, tmp_path: Path) -> None:
-    watched = Watched(pair, tmp_path, query(ORDERS, interval="200ms"))
-    watched.scrape()
-    outcome = watched.collector._outcomes["shop_orders"]
-    began: set[float] = set()
-    until(lambda: began.add(outcome.begun) or len(began) >= 4)
-    times = sorted(began)[1:]
-    assert all(0.19 < b - a < 0.6 for a, b in itertools.pairwise(times))
-
-
-def test_the_standby_is_asked(pair: Pair, tmp_path: Path) -> None:
-    watched = Watched(pair, tmp_path, query("SELECT pg_is_in_recovery()::int AS value"))
-    assert one(watched.scrape(), "shop_orders") == 1
-
-
-def test_the_other_node_is_asked_when_one_goes_away_even_mid_way(
-    pair: Pair, tmp_path: Path
-) -> None:
-    watched = Watched(pair, tmp_path, query("SELECT pg_is_in_recovery()::int AS value"))
-    assert one(watched.scrape(), "shop_orders") == 1
-    pair.standby.stop()
-    try:
-        assert one(watched.scrape(), "shop_orders") == 0
-    finally:
-        pair.standby.start()
-
-
-def test_a_node_that_freezes_in_the_middle_is_left_for_the_other(
-    pair: Pair, tmp_path: Path
-) -> None:
-    watched = Watched(
-        pair, tmp_path, query("SELECT pg_is_in_recovery()::int AS value", timeout="300ms")
-    )
-    assert one(watched.scrape(), "shop_orders") == 1
-    with frozen(pair.standby):
-        started = time.monotonic()
-        assert one(watched.scrape(), "shop_orders") == 0
-        assert time.monotonic() - started < 2
-        started = time.monotonic()
-        assert one(watched.scrape(), "shop_orders") == 0
-        assert time.monotonic() - started < 0.5
-    until(pair.standby.answers)
-
-
-def test_no_node_that_answers_is_down(pair: Pair, tmp_path: Path, liar: int) -> None:
-    for port in (1, liar):
-        nodes = (PostgresNode(name="a", port=port), PostgresNode(name="b", port=port))
-        watched = Watched(pair, tmp_path, query(ORDERS), nodes=nodes)
-        with pytest.raises(psycopg.OperationalError):
-            watched.scrape()
-        found = list(watched.collector.down())
-        assert [f.name for f in found] == ["storewatch_business_up"]
-        assert one(found, "storewatch_business_up") == 0
-
-
-def test_a_node_that_answers_garbage_is_passed_over(
-    pair: Pair, tmp_path: Path, talker: Talker
-) -> None:
-    garbage = PostgresNode(name="liar", port=talker(lambda send: send(b"S\x00\xffgarbage" * 99)))
-    nodes = (garbage, pair.settings().nodes[0])
-    assert one(Watched(pair, tmp_path, query(ORDERS), nodes=nodes).scrape(), "shop_orders") == 3
-
-
 def test_a_counter_never_falls_and_goes_on_after_a_restore(pair: Pair, tmp_path: Path) -> None:
     watched = Watched(pair, tmp_path, query(ORDERS, type="counter"))
     assert one(watched.scrape(), "shop_orders_total") == 3
@@ -349,25 +172,3 @@ def test_a_label_that_vanishes_keeps_its_counter(pair: Pair, tmp_path: Path) -> 
     assert one(watched.scrape(), "shop_orders_total", state="placed") == 1
     place(pair, "(1, 'paid')")
     assert one(watched.scrape(), "shop_orders_total", state="placed") == 1
-
-
-def test_queries_with_an_interval_rest_when_nobody_scrapes(pair: Pair, tmp_path: Path) -> None:
-    watched = Watched(pair, tmp_path, query(ORDERS, interval="100ms"))
-    watched.scrape()
-    thread = watched.collector._beside
-    assert thread is not None
-    watched.collector._asked = -math.inf
-    thread.join(5)
-    assert not thread.is_alive()
-    until(lambda: "shop_orders" in {f.name for f in watched.scrape()})
-
-
-def test_no_thread_outlives_the_scrapes_of_queries_without_interval(
-    pair: Pair, tmp_path: Path
-) -> None:
-    watched = Watched(pair, tmp_path, query(ORDERS))
-    before = threading.active_count()
-    for _ in range(3):
-        watched.scrape()
-    assert threading.active_count() <= before
-    assert watched.collector._beside is None
