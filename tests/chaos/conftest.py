@@ -47,3 +47,9 @@ def child() -> Iterator[Callable[[Child], Child]]:
         for stream in (one.stdin, one.stdout):
             if stream:
                 stream.close()
+
+
+@pytest.fixture
+def fault(tmp_path: Path) -> Path:
+    """A file; that it exists is the fault."""
+    return tmp_path / "fault"
