@@ -116,7 +116,7 @@ class DrillSettings(Section):
 
 
 class ScheduleSettings(Section):
-    """When the scheduler runs what."""
+    """When the scheduler runs what; None: only people do."""
 
     backup: Schedule = "24h"
     drill: Schedule = "24h"
@@ -125,6 +125,8 @@ class ScheduleSettings(Section):
     verify: Schedule = "24h"
     canary: Schedule = "24h"
     prune: Schedule = "24h"
+    dump: Schedule | None = None
+    failover: Schedule | None = None
 
 
 class BackupSettings(Section):

@@ -1,26 +1,24 @@
 """The proof loop: inject, be told, repair by the runbook, recover, account for every order."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from chaos import experiment, lease
+from chaos.course import Course
 from chaos.guard import refusal
 from chaos.settings import ChaosSettings, ProofSettings
 from storewatch.core import names
 from storewatch.core.errors import ChaosError, StorewatchError
-from storewatch.core.evidence import Evidence, Measurement
+from storewatch.core.evidence import Evidence
 from storewatch.core.parts import (
     Alerts,
     BackgroundLoad,
     Check,
     Delivery,
     Desk,
-    LoadResult,
     LoadStarter,
     Repair,
 )
@@ -34,40 +32,17 @@ _LOOK_EVERY_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ProofParts:
-    """What a proof works with."""
+    """What a proof works with; `rejoin` brings back what the repair did without, if anything."""
 
     store: EvidenceStore
     start_load: LoadStarter
     desk: Desk
     alerts: Alerts
     repair: Repair
+    rejoin: Repair | None
     check: Check
     environment: Mapping[str, str]
     fingerprints: Mapping[str, Path]
-
-
-@dataclass(slots=True)
-class _Course:
-    """How a proof went; becomes the evidence, whatever happened."""
-
-    say: Callable[[str], None]
-    events: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    overrides: list[Verdict] = field(default_factory=list)
-    detected_s: float | None = None
-    recovered_s: float | None = None
-    load: LoadResult | None = None
-
-    def mark(self, what: str, at_unix_s: float | None = None) -> None:
-        """Put something on the time line and tell the user."""
-        self.events.append({"at_unix_s": at_unix_s or time.time(), "what": what})
-        self.say(what)
-
-    def fail(self, verdict: Verdict, note: str) -> None:
-        """Note what went wrong and what that makes of the proof."""
-        self.overrides.append(verdict)
-        self.notes.append(note)
-        self.mark(note)
 
 
 def prove(
@@ -76,15 +51,16 @@ def prove(
     settings: ChaosSettings,
     parts: ProofParts,
     say: Callable[[str], None],
+    kind: str = "proof",
 ) -> Evidence:
-    """Run one proof and return its evidence.
+    """Run one proof and return its evidence, of the given kind.
 
     INVALID when the shop was not healthy before the fault, the fault ended by itself or no order
     was placed; FAIL when the alert did not come, the runbook failed, the shop did not recover, the
     fault could not be undone or an order is not accounted for.
     """
-    draft = parts.store.open("proof", name)
-    course = _Course(say)
+    draft = parts.store.open(kind, name)
+    course = Course(say)
     course.notes += [
         f"sha256 of the {what}: {hashlib.sha256(path.read_bytes()).hexdigest()}"
         for what, path in parts.fingerprints.items()
@@ -107,7 +83,10 @@ def prove(
     finally:
         if load is not None:
             load.kill()
-    return _finish(draft, settings, course)
+    targets = dict(settings.targets)
+    if parts.rejoin is None:
+        targets.pop(names.TIME_TO_REDUNDANCY_S, None)
+    return course.finish(draft, targets)
 
 
 def _turn(
@@ -115,7 +94,7 @@ def _turn(
     settings: ChaosSettings,
     parts: ProofParts,
     draft: EvidenceDraft,
-    course: _Course,
+    course: Course,
 ) -> None:
     """Inject, detect, repair, recover, undo, and see that all is quiet again."""
     if error := _await_success(parts.check, 30):
@@ -129,6 +108,7 @@ def _turn(
         assert injected_s is not None
         course.mark("fault injected", injected_s)
         _detect_and_repair(proof, settings, parts, draft, course, injected_s)
+        _rejoin(proof, parts, draft, course, injected_s)
         if not running.holding():
             course.fail(Verdict.INVALID, "the fault ended by itself, before the proof was over")
     except BaseException:
@@ -139,7 +119,7 @@ def _turn(
         course.fail(Verdict.FAIL, f"not healthy again after the undo: {reason}")
 
 
-def _release(running: experiment.Experiment, course: _Course) -> None:
+def _release(running: experiment.Experiment, course: Course) -> None:
     try:
         running.release()
         course.mark("fault undone and seen to be gone")
@@ -152,14 +132,14 @@ def _detect_and_repair(
     settings: ChaosSettings,
     parts: ProofParts,
     draft: EvidenceDraft,
-    course: _Course,
+    course: Course,
     injected_s: float,
 ) -> None:
     """Measure how long it takes to be told, then to be well again by the runbook's means."""
     if opened := _await_opened(parts, proof, injected_s, settings.detect_within):
-        course.detected_s = opened.opened_unix_s - injected_s
+        detected_s = course.times[names.TIME_TO_DETECT_S] = opened.opened_unix_s - injected_s
         text = f"{opened.labels['alertname']} delivered to the desk"
-        course.mark(f"{text} after {course.detected_s:.1f} s", opened.opened_unix_s)
+        course.mark(f"{text} after {detected_s:.1f} s", opened.opened_unix_s)
     else:
         wanted = " ".join(f"{key}={value}" for key, value in proof.alert.items())
         course.fail(Verdict.FAIL, f"no alert {wanted} within {settings.detect_within:g} s")
@@ -179,7 +159,25 @@ def _detect_and_repair(
     if resolved_s is None:
         return
     course.mark("alert resolved at the desk", resolved_s)
-    course.recovered_s = max(succeeded_s, resolved_s) - injected_s
+    course.times[names.TIME_TO_RECOVER_S] = max(succeeded_s, resolved_s) - injected_s
+
+
+def _rejoin(
+    proof: ProofSettings,
+    parts: ProofParts,
+    draft: EvidenceDraft,
+    course: Course,
+    injected_s: float,
+) -> None:
+    """Bring back, under load still, what the repair did without."""
+    if parts.rejoin is None or names.TIME_TO_RECOVER_S not in course.times:
+        return
+    course.mark(f"runbook {proof.rejoin} started")
+    if not parts.rejoin(_folder(draft, "rejoin")):
+        course.fail(Verdict.FAIL, f"the runbook {proof.rejoin} failed; see rejoin/steps.json")
+        return
+    redundant_s = course.times[names.TIME_TO_REDUNDANCY_S] = time.time() - injected_s
+    course.mark(f"redundant again after {redundant_s:.1f} s")
 
 
 def _await_opened(
@@ -226,7 +224,7 @@ def _await_success(check: Check, within_s: float) -> str:
 
 
 def _await_quiet(
-    proof: ProofSettings, settings: ChaosSettings, parts: ProofParts, course: _Course
+    proof: ProofSettings, settings: ChaosSettings, parts: ProofParts, course: Course
 ) -> str | None:
     """Wait until nothing fires and the desk has no such incident; return what still is there."""
     deadline = time.monotonic() + settings.quiet_within
@@ -253,25 +251,3 @@ def _folder(draft: EvidenceDraft, name: str) -> Path:
     folder = draft.folder / name
     folder.mkdir()
     return folder
-
-
-def _finish(draft: EvidenceDraft, settings: ChaosSettings, course: _Course) -> Evidence:
-    targets = settings.targets
-    found = [
-        Measurement(name, value, "s", targets.get(name))
-        for name, value in (
-            (names.TIME_TO_DETECT_S, course.detected_s),
-            (names.TIME_TO_RECOVER_S, course.recovered_s),
-        )
-    ]
-    loaded = course.load.measurements if course.load else ()
-    if any(m.name == names.ORDERS_ACKNOWLEDGED and not m.value for m in loaded):
-        course.fail(Verdict.INVALID, "no order was acknowledged under load: none could be lost")
-    for measurement in loaded:
-        target = targets.get(measurement.name)
-        found.append(Measurement(measurement.name, measurement.value, measurement.unit, target))
-    missing = set(targets) - {measurement.name for measurement in found}
-    found += [Measurement(name, None, "", targets[name]) for name in sorted(missing)]
-    notes = [*course.notes, *(course.load.notes if course.load else ())]
-    (draft.folder / "timeline.json").write_text(json.dumps(course.events, indent=1) + "\n")
-    return draft.finish(found, notes, course.overrides)

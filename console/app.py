@@ -163,8 +163,11 @@ class Console:
         drills = self._evidence.list(kind="drill")[:_EVIDENCE_SHOWN]
         sabotages = self._evidence.list(kind="sabotage")[:_EVIDENCE_SHOWN]
         found = sum(one.verdict is Verdict.PASS for one in sabotages)
+        failovers = self._evidence.list(kind="failover")[:_EVIDENCE_SHOWN]
         values = trend(drills, utc_now())
-        return self._page("drills.html", sabotages=sabotages, found=found, **values)
+        return self._page(
+            "drills.html", sabotages=sabotages, found=found, failovers=failovers, **values
+        )
 
     def runbooks(self, _request: Request) -> Response:
         """All pages."""

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from backup.backup import run_backup
 from backup.drill import run_drill
 from backup.keys import ensure_keys
-from chaos.proof import prove
 from loadtests.run import run_load
 from storewatch import tools
 from storewatch.core.errors import StorewatchError, UnreachableError, UsageError
@@ -19,6 +18,7 @@ from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.targets import Target, Verdict
 from storewatch.demo_report import Chapter, render
 from storewatch.own_processes import address
+from storewatch.proving import run_proof
 from storewatch.scheduler import forget_jobs
 from storewatch.settings import DemoSettings
 from storewatch.store.evidence import EvidenceDraft
@@ -187,9 +187,7 @@ def _chapters(demo: _Demo) -> None:
     for name in settings.proofs:
         demo.chapter(
             f"proof: {name}",
-            lambda name=name: prove(  # type: ignore[misc]
-                name, parts.proof(name), config.chaos, parts.proof_parts(name, board.say), board.say
-            ),
+            lambda name=name: run_proof(parts, name, board.say),  # type: ignore[misc]
         )
 
 

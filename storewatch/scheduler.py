@@ -38,8 +38,10 @@ _REHEARSALS = {
     "verify": "backup verify --sample",
     "canary": "backup canary",
     "prune": "backup prune",
+    "dump": "backup dump",
+    "failover": "drill failover",
 }
-"""Keys of `backup.schedule` and what is run then."""
+"""Keys of `backup.schedule` and what is run then; one without a schedule is left to people."""
 
 
 def trigger(schedule: str) -> BaseTrigger:
@@ -79,7 +81,9 @@ def _wanted(config: Config) -> dict[str, BaseTrigger]:
     if config.settings.backup is not None:
         schedule = config.settings.backup.schedule
         wanted = {
-            command: trigger(getattr(schedule, name)) for name, command in _REHEARSALS.items()
+            command: trigger(when)
+            for name, command in _REHEARSALS.items()
+            if (when := getattr(schedule, name)) is not None
         }
         if not any(tier.retention for tier in config.settings.backup.tiers):
             del wanted[_REHEARSALS["prune"]]

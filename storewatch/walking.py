@@ -1,8 +1,7 @@
-"""One walk of a journey outside its timer, for a drill's application."""
+"""One walk of a journey outside its timer, for proofs and for a drill's application."""
 
-from monitors.journeys import JourneyPlan, JourneyTimer, load_journey
+from monitors.journeys import JourneyPlan, JourneyResult, JourneyTimer, load_journey
 from storewatch.core.errors import BackupError
-from storewatch.proof_load import what_went_wrong
 
 _SHOPPERS = (470, 479)
 """Nobody else walks as these; the shop that they walk through is a restored one anyway."""
@@ -25,3 +24,8 @@ def walk_journey(journey: str, base_url: str) -> str:
         raise BackupError(f"backup.drill.application.journeys: {error}") from None
     plan = JourneyPlan(journey, function, base_url, None, _LONGEST_S, _LONGEST_S, _SHOPPERS)
     return what_went_wrong(JourneyTimer(plan).walk_once())
+
+
+def what_went_wrong(result: JourneyResult) -> str:
+    """Return what went wrong in a walk, "" for nothing."""
+    return "" if result.outcome == "ok" else result.error or result.outcome

@@ -2,10 +2,9 @@
 
 import contextlib
 import importlib.metadata
-import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,7 @@ from alerting.reconcile import Reconciler
 from alerting.slo import Slo
 from alerting.webhook import Alertmanager
 from chaos import lease
-from chaos.proof import ProofParts
-from chaos.settings import ProofSettings
-from loadtests import run as load
-from loadtests.settings import ProfileSettings
 from monitors.collectors.edge import BUCKETS_S
-from monitors.journeys import JourneyTimer
 from monitors.live import Trial, trials
 from monitors.registry import journey_plan
 from runbooks.page import Library
@@ -32,22 +26,17 @@ from runbooks.runner import run_page
 from storewatch import tools
 from storewatch.config import Config
 from storewatch.core.clock import utc_now
-from storewatch.core.errors import ChaosError, UsageError
+from storewatch.core.errors import ChaosError
 from storewatch.own_processes import address, own_processes
 from storewatch.processes import Stack
-from storewatch.proof_load import ProofLoad, what_went_wrong
 from storewatch.store.database import open_database
 from storewatch.store.evidence import EvidenceStore
 from storewatch.store.files import write_atomic
 from storewatch.store.prometheus_api import range_query
 
-# Journeys on a timer use shoppers 490 to 499, load the others.
-CHECKING_SHOPPERS = (480, 489)
-UNTIL_STOPPED: Any = {"hold": "1h", "warm_up": "1s"}
 REPAIR_SECTIONS = ("mitigation", "verify")
 # What the exporter's histograms have: an SLO at another threshold is refused.
 HISTOGRAMS = {"storewatch_edge_request_duration_seconds": tuple(str(bound) for bound in BUCKETS_S)}
-_SHIPPED_EXPERIMENTS = Path(__file__).parent.parent / "chaos" / "experiments"
 
 
 def version() -> str:
@@ -230,62 +219,6 @@ class Parts:
         page = self.runbooks.page(name)
         timeout_s = self.config.settings.runbooks.step_timeout
         return run_page(page, sections, parameters, self.environment, timeout_s, say)
-
-    def proof(self, name: str) -> ProofSettings:
-        """Return a configured proof, its experiment file found.
-
-        Raises:
-            UsageError: no such proof, or no such file.
-        """
-        proofs = self.config.settings.chaos.proofs
-        if name not in proofs:
-            known = ", ".join(proofs) or "none"
-            raise UsageError(f"no proof {name!r} in chaos.proofs; there are: {known}")
-        written = proofs[name].experiment
-        for candidate in (self.config.file.parent / written, _SHIPPED_EXPERIMENTS / written):
-            if candidate.is_file():
-                return proofs[name].model_copy(update={"experiment": candidate})
-        raise UsageError(f"chaos.proofs.{name}.experiment: no file {written}")
-
-    def proof_parts(self, name: str, say: Callable[[str], None]) -> ProofParts:
-        """Return what a proof works with."""
-        proof = self.proof(name)
-        runbook = self.runbooks.page(proof.runbook)
-        os.environ.update(self.config.environment)  # leases and undo commands read it
-
-        def repair(folder: Path) -> bool:
-            result = self.run_runbook(proof.runbook, REPAIR_SECTIONS, proof.parameters, say)
-            steps = [one.to_json() for one in result.results]
-            (folder / "steps.json").write_text(json.dumps(steps, indent=1) + "\n")
-            return bool(result.ok)
-
-        walker = self._walker(proof.journey)
-        return ProofParts(
-            store=self.evidence,
-            start_load=self._start_load,
-            desk=self.incidents,
-            alerts=self.alertmanager,
-            repair=repair,
-            check=lambda: what_went_wrong(walker.walk_once()),
-            environment=self.environment,
-            fingerprints={"runbook": runbook.path, "experiment": proof.experiment},
-        )
-
-    def _start_load(self, folder: Path) -> ProofLoad:
-        chaos = self.config.settings.chaos
-        profile = ProfileSettings(rate=chaos.load_rate, **UNTIL_STOPPED)
-        running = load.start_load(
-            self.config.settings.loadtests, chaos.load_journey, profile, folder, lambda _line: None
-        )
-        return ProofLoad(self.config.settings.loadtests, running)
-
-    def _walker(self, name: str) -> JourneyTimer:
-        """Return a watched journey, to be walked by shoppers that nobody else uses."""
-        for journey in self.config.settings.monitors.journeys:
-            if journey.name == name:
-                plan = journey_plan(journey, self.config.home)
-                return JourneyTimer(replace(plan, shoppers=CHECKING_SHOPPERS))
-        raise UsageError(f"no journey {name!r} in monitors.journeys; a proof needs one to watch")
 
     def engine_argv(self, name: str) -> list[str]:
         """Return the argv of Prometheus or Alertmanager, its configuration freshly written."""

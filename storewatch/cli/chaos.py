@@ -5,7 +5,6 @@ import os
 import click
 
 from chaos import lease
-from chaos.proof import prove as run_proof
 from storewatch.cli.common import (
     config_option,
     end_with,
@@ -15,6 +14,7 @@ from storewatch.cli.common import (
     print_table,
     say,
 )
+from storewatch.proving import run_proof
 
 
 @click.group()
@@ -66,7 +66,5 @@ def prove(name: str, *, as_json: bool) -> None:
     """Inject a fault under load, time its detection, run its runbook, time the recovery."""
     found = parts()
     tell = (lambda _line: None) if as_json else say
-    proof = found.proof(name)
-    settings = found.config.settings.chaos
-    evidence = run_proof(name, proof, settings, found.proof_parts(name, tell), tell)
+    evidence = run_proof(found, name, tell)
     end_with(evidence, found.evidence.folder(evidence), as_json=as_json)

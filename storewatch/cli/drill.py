@@ -22,10 +22,18 @@ from storewatch.cli.transfer import transferring
 from storewatch.core.clock import utc_now
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence
-from storewatch.core.names import RECOVERY_TIME_S
+from storewatch.core.names import (
+    RECOVERY_TIME_S,
+    TIME_TO_DETECT_S,
+    TIME_TO_RECOVER_S,
+    TIME_TO_REDUNDANCY_S,
+)
 from storewatch.core.targets import Verdict
 from storewatch.pages import moment, number
+from storewatch.proving import find_failover, run_proof
 from storewatch.walking import walk_journey
+
+_FAILOVER_TIMES = (TIME_TO_DETECT_S, TIME_TO_RECOVER_S, TIME_TO_REDUNDANCY_S)
 
 
 @click.group()
@@ -82,11 +90,27 @@ def sabotage(*, tier: str | None, seed: int | None, as_json: bool) -> None:
 
 
 @drill.command()
+@click.argument("proof", required=False)
+@json_option
+@config_option
+def failover(*, proof: str | None, as_json: bool) -> None:
+    """Kill the primary under load, promote and rejoin by the runbooks, account for every order.
+
+    PROOF is one of chaos.proofs with a `rejoin`; default: the first of them.
+    """
+    found = parts()
+    tell = (lambda _line: None) if as_json else say
+    evidence = run_proof(found, find_failover(found, proof), tell, kind="failover")
+    end_with(evidence, found.evidence.folder(evidence), as_json=as_json)
+
+
+@drill.command()
 @json_option
 @config_option
 def history(*, as_json: bool) -> None:
     """List the drills that were run, newest first, and what they show."""
-    drills = parts().evidence.list(kind="drill")
+    store = parts().evidence
+    drills, failovers = store.list(kind="drill"), store.list(kind="failover")
     success = Success(sum(one.verdict is Verdict.PASS for one in drills), len(drills))
     if as_json:
         summary = {
@@ -97,14 +121,28 @@ def history(*, as_json: bool) -> None:
             "confidence": CONFIDENCE,
             "average_recovery_time_s": _average(drills),
         }
-        print_json({"drills": [one.to_json() for one in drills], "summary": summary})
+        print_json(
+            {
+                "drills": [one.to_json() for one in drills],
+                "summary": summary,
+                "failovers": [one.to_json() for one in failovers],
+            }
+        )
         return
+    _show_drills(drills)
+    if drills:
+        say(
+            f"{success.passed} of {success.drills} passed: more than"
+            f" {success.at_least:.1%} with {CONFIDENCE:.0%} confidence;"
+            f" average recovery time {number(_average(drills), 's')}"
+        )
+    _show_failovers(failovers)
+
+
+def _show_drills(drills: list[Evidence]) -> None:
     rows = [
         (
-            one.id,
-            one.subject,
-            moment(one.started_at),
-            one.verdict,
+            *_what(one),
             number(one.value(RECOVERY_TIME_S), "s"),
             number(one.value("recovery_point_s"), "s"),
             number(one.value("bytes"), "bytes"),
@@ -113,12 +151,19 @@ def history(*, as_json: bool) -> None:
     ]
     columns = ("drill", "tier", "started", "verdict", "recovery time", "recovery point", "restored")
     print_table(columns, rows, "no drill was run; `storewatch drill run` runs one")
-    if drills:
-        say(
-            f"{success.passed} of {success.drills} passed: more than"
-            f" {success.at_least:.1%} with {CONFIDENCE:.0%} confidence;"
-            f" average recovery time {number(_average(drills), 's')}"
-        )
+
+
+def _show_failovers(failovers: list[Evidence]) -> None:
+    rows = [
+        (*_what(one), *(number(one.value(name), "s") for name in _FAILOVER_TIMES))
+        for one in failovers
+    ]
+    columns = ("fail-over", "proof", "started", "verdict", "detected", "recovered", "redundant")
+    print_table(columns, rows, "no fail-over was drilled; `storewatch drill failover` drills one")
+
+
+def _what(one: Evidence) -> tuple[str, str, str, str]:
+    return one.id, one.subject, moment(one.started_at), one.verdict
 
 
 def _average(drills: list[Evidence]) -> float | None:

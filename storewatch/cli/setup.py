@@ -23,6 +23,7 @@ from storewatch.cli.common import (
 )
 from storewatch.core.errors import UsageError
 from storewatch.pages import number
+from storewatch.proving import find_proof
 from storewatch.store.files import write_atomic
 from storewatch.tools import find_program
 from storewatch.wiring import Parts
@@ -81,7 +82,7 @@ def _check_files(found: Parts, *, quiet: bool) -> None:
     for name in sorted(pages):
         found.runbooks.page(name)
     for name in settings.chaos.proofs:
-        found.proof(name)
+        find_proof(found, name)
     if not quiet:
         say(f"{found.config.file.name} is right: {len(alerts)} alerts, each with its runbook page")
         if silent := roadless(settings.alerting):

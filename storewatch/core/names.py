@@ -23,6 +23,7 @@ ROWS_VERIFIED = "rows_verified"
 # Measurements of proof evidence.
 TIME_TO_DETECT_S = "time_to_detect_s"
 TIME_TO_RECOVER_S = "time_to_recover_s"
+TIME_TO_REDUNDANCY_S = "time_to_redundancy_s"
 
 # Environment of every process that storewatch starts.
 HOME_VARIABLE = "STOREWATCH_HOME"

@@ -10,6 +10,7 @@ from alerting.rules import alert_names, compile_rules
 from alerting.slo import DEFAULT_ALERT
 from runbooks.page import SECTIONS, SHIPPED, Library
 from storewatch.config import Config, load_config
+from storewatch.proving import find_proof
 from storewatch.wiring import REPAIR_SECTIONS, Parts
 
 REFERENCE = (ROOT / "docs" / "reference" / "metrics-and-alerts.md").read_text()
@@ -56,7 +57,7 @@ def test_every_proof_names_an_alert_a_page_and_an_experiment(config: Config) -> 
         assert any(step.section == "mitigation" for step in page.steps), name
         assert set(proof.parameters) <= {parameter.name for parameter in page.parameters}, name
         assert proof.journey in walked, name
-        assert Parts(config).proof(name).experiment.is_file(), name
+        assert find_proof(Parts(config), name).experiment.is_file(), name
 
 
 def test_every_experiment_is_proven_and_calls_functions_that_exist(config: Config) -> None:

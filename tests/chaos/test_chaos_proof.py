@@ -44,6 +44,8 @@ class World:
     heals: bool = True
     firing_before: list[str] = field(default_factory=list)
     orders: dict[str, float] = field(default_factory=lambda: dict(ORDERS))
+    rejoins: bool | None = None
+    rejoined_while: str = ""
     repaired: bool = False
     repaired_while: str = ""
     loads: list[str] = field(default_factory=list)
@@ -75,6 +77,11 @@ class World:
         self.repaired = self.runbook_works
         return self.runbook_works
 
+    def rejoin(self, folder: Path) -> bool:
+        self.rejoined_while = f"{self.part.mode}, load {self.loads[-1]}"
+        (folder / "steps.json").write_text("[]")
+        return bool(self.rejoins)
+
     def start_load(self, folder: Path) -> "World":
         (folder / "plan.json").write_text("{}")
         self.loads.append("started")
@@ -102,6 +109,7 @@ def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Prove it, with short patience."""
 
     def once(**changes: Any) -> Evidence:
+        kind = changes.pop("kind", "proof")
         file = write_experiment(tmp_path / "hangs.json", world.part, changes.pop("longest_s", 60))
         runbook = tmp_path / "PartHangs.md"
         runbook.write_text("how to repair it")
@@ -120,6 +128,7 @@ def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             desk=world,
             alerts=world,
             repair=world.repair,
+            rejoin=None if world.rejoins is None else world.rejoin,
             check=world.check,
             environment=os.environ,
             fingerprints={"runbook": runbook, "experiment": file},
@@ -128,10 +137,11 @@ def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             experiment=file,
             alert={"alertname": "PartHangs"},
             runbook="PartHangs",
+            rejoin=None if world.rejoins is None else "PartMissing",
             journey="checkout",
         )
         settings = ChaosSettings.model_validate(written)
-        return prove("part-hangs", wanted, settings, parts, lambda _line: None)
+        return prove("part-hangs", wanted, settings, parts, lambda _line: None, kind)
 
     return once
 
@@ -191,6 +201,38 @@ def test_a_fault_that_is_seen_and_repaired_under_load_passes(
         "a note of the load",
     ]
     assert EvidenceStore(tmp_path).get(evidence.id).verdict is Verdict.PASS
+
+
+def test_a_failover_is_over_when_what_it_did_without_is_back_under_load(
+    world: World, run: Run, tmp_path: Path
+) -> None:
+    world.rejoins = True
+    evidence = run(kind="failover")
+    assert (evidence.kind, evidence.verdict) == ("failover", Verdict.PASS), evidence.notes
+    recovered, redundant = (evidence.value(f"time_to_{n}_s") for n in ("recover", "redundancy"))
+    assert recovered is not None
+    assert redundant is not None
+    assert recovered <= redundant < 20
+    [target] = [m.target for m in evidence.measurements if m.name == "time_to_redundancy_s"]
+    assert str(target) == "<= 300"
+    assert world.rejoined_while == "hang, load started"  # no help from the injector here either
+    assert "rejoin/steps.json" in {artefact.path for artefact in evidence.artefacts}
+    assert_undone(world)
+
+
+def test_a_failover_that_stays_without_its_standby_fails(world: World, run: Run) -> None:
+    world.rejoins = False
+    evidence = run(kind="failover")
+    assert evidence.verdict is Verdict.FAIL
+    assert any("the runbook PartMissing failed" in note for note in evidence.notes)
+    assert evidence.value("time_to_redundancy_s") is None
+    assert_undone(world)
+
+
+def test_nothing_is_brought_back_to_a_shop_that_did_not_recover(world: World, run: Run) -> None:
+    world.rejoins, world.heals = True, False
+    assert run(kind="failover").verdict is Verdict.FAIL
+    assert world.rejoined_while == ""
 
 
 def test_an_alert_that_does_not_come_fails_and_the_shop_is_repaired_all_the_same(

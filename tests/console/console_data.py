@@ -99,3 +99,12 @@ def keep_drills(store: EvidenceStore, results: list[tuple[float | None, float | 
     for found in (1, 0):
         sabotage = store.open("sabotage", "shop/local")
         sabotage.finish([Measurement("damage_found", found, "", Target("=", 1))])
+    failover = store.open("failover", "primary-killed")
+    failover.finish(
+        [
+            Measurement("time_to_detect_s", 11.2, "s", Target("<=", 30)),
+            Measurement("time_to_recover_s", 26.2, "s", Target("<=", 90)),
+            Measurement("time_to_redundancy_s", 34.5, "s", Target("<=", 300)),
+            Measurement("orders_lost", 0, "orders", Target("=", 0)),
+        ]
+    )

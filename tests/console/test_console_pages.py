@@ -130,6 +130,7 @@ def test_an_empty_house_has_pages_too(visit: Visit, site: Site) -> None:
     assert "Nothing was rehearsed yet" in visit("/").inner_text("main")
     assert "Nothing was rehearsed yet" in visit("/evidence").inner_text("main")
     assert "No drill was run" in visit("/drills").inner_text("main")
+    assert "No fail-over was drilled" in visit("/drills").inner_text("main")
 
 
 def test_the_page_of_drills_shows_the_trend_beside_the_targets(visit: Visit, site: Site) -> None:
@@ -142,7 +143,7 @@ def test_the_page_of_drills_shows_the_trend_beside_the_targets(visit: Visit, sit
     assert "Average recovery time: 29.1 s" in text
     assert "Damaged copies that a drill found: 1 of 2" in text
     headings = [one.inner_text() for one in page.locator("main h2").all()]
-    assert headings == ["Recovery time", "Recovery point", "Success", "The newest 21"]
+    assert headings == ["Recovery time", "Recovery point", "Success", "The newest 21", "Fail-overs"]
     captions = [one.inner_text() for one in page.locator("main figcaption").all()]
     assert "target 2 h" in captions[0]
     assert "target 30 min" in captions[1]
@@ -150,6 +151,11 @@ def test_the_page_of_drills_shows_the_trend_beside_the_targets(visit: Visit, sit
     assert drawn == [0, 1, 1]  # two hours are far above half a minute
     for line in page.locator("main svg .line").all():
         assert (line.bounding_box() or {})["width"] > 0
+    failover = page.locator("main table").last.locator("tr").last.inner_text().split("\t")
+    assert [failover[0], failover[1], *failover[3:]] == [
+        *("PASS", "primary-killed"),
+        *("11.2 s", "26.2 s", "34.5 s", "0"),
+    ]
     failed = page.locator("main table tr").nth(1)
     assert failed.inner_text().split("\t")[0] == "FAIL"
     failed.get_by_role("link").click()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,6 +62,22 @@ def test_late_runs_are_caught_up_once_and_never_overlap(config: Config, url: str
         assert job.max_instances == 1
         assert job.misfire_grace_time is None
     scheduler.shutdown()
+
+
+def test_only_people_dump_and_fail_over_unless_there_is_a_schedule(
+    config: Config, url: str
+) -> None:
+    first = started(config, url)
+    assert {"backup dump", "drill failover"} & {job.id for job in first.get_jobs()} == set()
+    first.shutdown()
+    backup = config.settings.backup
+    assert backup is not None
+    schedule = backup.schedule.model_copy(update={"dump": "24h", "failover": "30 3 1 * *"})
+    backup = backup.model_copy(update={"schedule": schedule})
+    settings = config.settings.model_copy(update={"backup": backup})
+    second = started(replace(config, settings=settings), url)
+    assert {"backup dump", "drill failover"} <= {job.id for job in second.get_jobs()}
+    second.shutdown()
 
 
 def test_a_restart_keeps_the_run_that_was_due(config: Config, url: str) -> None:

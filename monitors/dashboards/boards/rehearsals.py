@@ -2,16 +2,17 @@
 
 from monitors.dashboards.model import Board, Limits, Panel, Query, Row, either
 
-_VERDICT = 'storewatch_evidence_verdict{{kind="{kind}",verdict="PASS"}}'
+_VERDICT = 'storewatch_evidence_verdict{{kind=~"{kind}",verdict="PASS"}}'
+_PROVEN = "proof|failover"
 
 
 def measured(kind: str, name: str) -> str:
-    """Return the query of a measurement of the newest evidence."""
-    return f'storewatch_evidence_measurement{{kind="{kind}",name="{name}"}}'
+    """Return the query of a measurement of the newest evidence of a kind, or of a|b."""
+    return f'storewatch_evidence_measurement{{kind=~"{kind}",name="{name}"}}'
 
 
 def verdicts(kind: str, alert: str) -> Panel:
-    """Return the panel of the newest verdicts of a kind."""
+    """Return the panel of the newest verdicts of a kind, or of a|b."""
     return either(
         "Newest verdict",
         Query(_VERDICT.format(kind=kind), "{{subject}}"),
@@ -92,17 +93,24 @@ def board(limits: Limits) -> Board:
                 ),
             ),
             Row(
-                "Proofs",
+                "Proofs and fail-over drills",
                 (
-                    verdicts("proof", ""),
+                    verdicts(_PROVEN, ""),
                     Panel(
                         "Time to detect",
-                        (Query(measured("proof", "time_to_detect_s"), "{{subject}}"),),
+                        (Query(measured(_PROVEN, "time_to_detect_s"), "{{subject}}"),),
                         unit="s",
                     ),
                     Panel(
                         "Time to recover",
-                        (Query(measured("proof", "time_to_recover_s"), "{{subject}}"),),
+                        (
+                            Query(measured(_PROVEN, "time_to_recover_s"), "{{subject}}"),
+                            Query(
+                                measured(_PROVEN, "time_to_redundancy_s"),
+                                "{{subject}} redundant",
+                                empty="no proof has a rejoin",
+                            ),
+                        ),
                         unit="s",
                     ),
                 ),

@@ -31,6 +31,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     commands.add_parser("failed", help="print the node that is not what the pair relies on now")
     shown = commands.add_parser("status", help="who is what; exit 1 when there is no primary")
     shown.add_argument("--json", action="store_true", help="for machines")
+    shown.add_argument("--whole", action="store_true", help="exit 1 unless a standby is in step")
     return parser.parse_args(argv)
 
 
@@ -57,8 +58,7 @@ def main() -> None:
         else:
             facts = status(settings)
             _say(json.dumps(facts) if arguments.json else json.dumps(facts, indent=2))
-            primaries = [node for node in facts["nodes"].values() if node["role"] == "primary"]
-            sys.exit(0 if len(primaries) == 1 else 1)
+            sys.exit(0 if _well(facts, whole=arguments.whole) else 1)
     except (EngineError, SettingsError, psycopg.Error) as error:
         sys.exit(f"postgres: {str(error).splitlines()[0]}")
 
@@ -69,6 +69,15 @@ def _only(facts: dict[str, Any], role: str) -> str:
     if len(names) != 1:
         raise EngineError(f"{len(names)} nodes are {role}; `status` shows the pair")
     return str(names[0])
+
+
+def _well(facts: dict[str, Any], *, whole: bool) -> bool:
+    """Tell whether there is one primary and, if wanted, a standby that its commits wait for."""
+    primaries = [node for node in facts["nodes"].values() if node["role"] == "primary"]
+    if len(primaries) != 1:
+        return False
+    in_step = [one for one in primaries[0]["standbys"] if one["sync_state"] == "sync"]
+    return not whole or (bool(facts["synchronous"]) and bool(in_step))
 
 
 def _say(text: str) -> None:

@@ -79,6 +79,11 @@ class Node:
         return self.settings.shop / f"{self.name}.rewinding"
 
     @property
+    def started_by(self) -> Path:
+        """Return the file that says what the last start did: serve, initialise, clone, rewind."""
+        return self.settings.shop / f"{self.name}.started-by"
+
+    @property
     def passfile(self) -> Path:
         """Return the file with the passwords that the node's own programs use (PGPASSFILE)."""
         return self.settings.shop / "pgpass" / self.name

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -107,7 +108,9 @@ def status(settings: Settings) -> dict[str, Any]:
 
 def _node_status(node: Node) -> dict[str, Any]:
     role = node.role()
-    facts: dict[str, Any] = {"port": node.port, "role": role.value}
+    facts: dict[str, Any] = {"port": node.port, "role": role.value, "started_by": None}
+    with suppress(FileNotFoundError):
+        facts["started_by"] = node.started_by.read_text()
     if role not in (Role.PRIMARY, Role.STANDBY):
         return facts
     try:

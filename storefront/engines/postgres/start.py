@@ -77,9 +77,10 @@ def _prepare(node: Node, step: Step, programs: Path) -> None:
     elif step is Step.CLONE:
         _clone(node, programs)
     elif step is Step.REWIND:
-        _rewind(node, programs)
+        step = _rewind(node, programs)
     standby = step in (Step.CLONE, Step.REWIND) or node.contents() is Data.STANDBY
     write_config(node, standby=standby, synchronous=bool(record and record.synchronous))
+    write_file(node.started_by, step.name.lower())
 
 
 def _wait_for_old_processes(node: Node) -> None:
@@ -173,8 +174,12 @@ def _clone(node: Node, programs: Path) -> None:
     _put_in_place(node)
 
 
-def _rewind(node: Node, programs: Path) -> None:
-    """Give up what this old primary wrote alone and follow the new one; clone if that fails."""
+def _rewind(node: Node, programs: Path) -> Step:
+    """Give up what this old primary wrote alone and follow the new one; clone if that fails.
+
+    Returns:
+        what was done.
+    """
     if node.peer.role() is not Role.PRIMARY:
         raise EngineError(f"{node.peer.name} stopped being the primary; start {node.name} again")
     with node.peer.connect() as connection:
@@ -187,9 +192,10 @@ def _rewind(node: Node, programs: Path) -> None:
     except EngineError as error:
         _say(f"{error}; cloning instead")
         _clone(node, programs)
-        return
+        return Step.CLONE
     write_config(node, standby=True, synchronous=False)
     node.rewinding.unlink()
+    return Step.REWIND
 
 
 def _put_in_place(node: Node) -> None:
