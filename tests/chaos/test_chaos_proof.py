@@ -1,159 +1,20 @@
 """The whole proof loop: a real experiment, and parts that behave as each test wants."""
 
-import json
-import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chaos_site import SwitchedPart, write_experiment
+from proof_world import ORDERS, Run, World, assert_undone, events
 
 from chaos import experiment, proof
-from chaos.lease import Lease, open_leases
-from chaos.proof import ProofParts, prove
+from chaos.lease import Lease
 from chaos.settings import ChaosSettings, ProofSettings
 from storewatch.core.errors import LoadError, UnreachableError
-from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.parts import Delivery, Labels, LoadResult
 from storewatch.core.targets import Target, Verdict
 from storewatch.store.evidence import EvidenceStore
-
-ALERT = {"alertname": "PartHangs", "severity": "page"}
-ORDERS = {
-    "orders_acknowledged": 40,
-    "orders_lost": 0,
-    "orders_duplicated": 0,
-    "double_charges": 0,
-    "wrong_amounts": 0,
-    "oversold_units": 0,
-}
-
-
-@dataclass
-class World:
-    """Desk, alerts, load, runbook and journey of a part that may hang."""
-
-    part: SwitchedPart
-    alert_comes: bool = True
-    alert_ends: bool = True
-    runbook_works: bool = True
-    heals: bool = True
-    firing_before: list[str] = field(default_factory=list)
-    orders: dict[str, float] = field(default_factory=lambda: dict(ORDERS))
-    rejoins: bool | None = None
-    rejoined_while: str = ""
-    repaired: bool = False
-    repaired_while: str = ""
-    loads: list[str] = field(default_factory=list)
-    opened: float | None = None
-    resolved: float | None = None
-    stale: bool = False
-
-    def deliveries(self, labels: Labels, since_unix_s: float) -> Sequence[Delivery]:
-        assert labels == {"alertname": "PartHangs"}
-        found = [Delivery("0OLD", ALERT, 1.0, None)] if self.stale else []
-        if self.alert_comes and self.part.mode == "hang" and self.opened is None:
-            self.opened = time.time()
-        if self.opened and self.repaired and self.alert_ends and self.resolved is None:
-            self.resolved = time.time()
-        if self.opened:
-            found.append(Delivery("0NEW", ALERT, self.opened, self.resolved))
-        return [one for one in found if one.opened_unix_s >= since_unix_s]
-
-    def firing(self) -> Sequence[Labels]:
-        return [{"alertname": name} for name in ("Watchdog", *self.firing_before)]
-
-    def check(self) -> str:
-        hurt = self.part.mode == "hang" and not (self.repaired and self.heals)
-        return "place_order: the payment hangs" if hurt else ""
-
-    def repair(self, folder: Path) -> bool:
-        self.repaired_while = self.part.mode
-        (folder / "steps.json").write_text("[]")
-        self.repaired = self.runbook_works
-        return self.runbook_works
-
-    def rejoin(self, folder: Path) -> bool:
-        self.rejoined_while = f"{self.part.mode}, load {self.loads[-1]}"
-        (folder / "steps.json").write_text("[]")
-        return bool(self.rejoins)
-
-    def start_load(self, folder: Path) -> "World":
-        (folder / "plan.json").write_text("{}")
-        self.loads.append("started")
-        return self
-
-    def stop(self) -> LoadResult:
-        self.loads.append("stopped")
-        measured = (Measurement(n, v, "orders") for n, v in self.orders.items())
-        return LoadResult(tuple(measured), ("a note of the load",), {})
-
-    def kill(self) -> None:
-        self.loads.append("killed")
-
-
-@pytest.fixture
-def world(part: SwitchedPart) -> World:
-    return World(part)
-
-
-Run = Callable[..., Evidence]
-
-
-@pytest.fixture
-def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Prove it, with short patience."""
-
-    def once(**changes: Any) -> Evidence:
-        kind = changes.pop("kind", "proof")
-        file = write_experiment(tmp_path / "hangs.json", world.part, changes.pop("longest_s", 60))
-        runbook = tmp_path / "PartHangs.md"
-        runbook.write_text("how to repair it")
-        written = {
-            "environment": "test",
-            "allowed_environments": ["test"],
-            "detect_within": "400ms",
-            "recover_within": "1s",
-            "quiet_within": "300ms",
-            "lease": "60s",
-            **changes,
-        }
-        parts = ProofParts(
-            store=EvidenceStore(tmp_path),
-            start_load=world.start_load,
-            desk=world,
-            alerts=world,
-            repair=world.repair,
-            rejoin=None if world.rejoins is None else world.rejoin,
-            check=world.check,
-            environment=os.environ,
-            fingerprints={"runbook": runbook, "experiment": file},
-        )
-        wanted = ProofSettings(
-            experiment=file,
-            alert={"alertname": "PartHangs"},
-            runbook="PartHangs",
-            rejoin=None if world.rejoins is None else "PartMissing",
-            journey="checkout",
-        )
-        settings = ChaosSettings.model_validate(written)
-        return prove("part-hangs", wanted, settings, parts, lambda _line: None, kind)
-
-    return once
-
-
-def events(tmp_path: Path, evidence: Evidence) -> list[str]:
-    path = EvidenceStore(tmp_path).folder(evidence) / "timeline.json"
-    return [event["what"] for event in json.loads(path.read_text())]
-
-
-def assert_undone(world: World) -> None:
-    assert world.part.mode == "ok"
-    assert open_leases() == []
 
 
 def test_a_fault_that_is_seen_and_repaired_under_load_passes(
@@ -247,43 +108,6 @@ def test_an_alert_that_does_not_come_fails_and_the_shop_is_repaired_all_the_same
     assert_undone(world)
 
 
-def test_an_alert_that_fires_before_makes_the_proof_invalid_and_nothing_is_injected(
-    world: World, run: Run
-) -> None:
-    world.firing_before = ["PartHangs"]
-    evidence = run()
-    assert evidence.verdict is Verdict.INVALID
-    assert any("firing before the fault: PartHangs" in note for note in evidence.notes)
-    assert world.part.history == []
-    assert world.loads == []
-
-
-def test_an_incident_that_is_open_still_makes_the_proof_invalid(world: World, run: Run) -> None:
-    world.stale = True
-    evidence = run()
-    assert evidence.verdict is Verdict.INVALID
-    assert any("unresolved incident 0OLD" in note for note in evidence.notes)
-    assert world.part.history == []
-
-
-def test_an_environment_that_is_not_allowed_is_refused_at_once(world: World, run: Run) -> None:
-    evidence = run(environment="production", quiet_within="1h")
-    assert evidence.verdict is Verdict.INVALID
-    assert any("not in chaos.allowed_environments" in note for note in evidence.notes)
-    assert world.part.history == []
-
-
-def test_a_journey_that_fails_before_makes_the_proof_invalid(
-    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(proof, "_await_success", lambda *_patience: "front: 503")
-    evidence = run()
-    assert evidence.verdict is Verdict.INVALID
-    assert any("the journey fails before the fault: front: 503" in n for n in evidence.notes)
-    assert world.part.history == []
-    assert world.loads == ["started", "stopped"]
-
-
 def test_a_runbook_that_fails_fails_the_proof_and_the_fault_is_undone(
     world: World, run: Run
 ) -> None:
@@ -317,27 +141,6 @@ def test_a_lost_order_fails_the_proof(world: World, run: Run) -> None:
     evidence = run()
     assert evidence.verdict is Verdict.FAIL
     assert evidence.value("orders_lost") == 1
-
-
-def test_load_without_one_acknowledged_order_proves_nothing(world: World, run: Run) -> None:
-    world.orders["orders_acknowledged"] = 0
-    evidence = run()
-    assert evidence.verdict is Verdict.INVALID
-    assert "no order was acknowledged under load: none could be lost" in evidence.notes
-
-
-def test_a_measurement_that_the_load_did_not_bring_is_no_pass(world: World, run: Run) -> None:
-    del world.orders["double_charges"]
-    evidence = run()
-    assert evidence.verdict is Verdict.INCONCLUSIVE
-    assert evidence.value("double_charges") is None
-
-
-def test_a_fault_that_ended_by_itself_is_not_the_runbooks_merit(world: World, run: Run) -> None:
-    world.alert_comes = False
-    evidence = run(longest_s=0.5, detect_within="2s")
-    assert evidence.verdict is Verdict.INVALID
-    assert any("the fault ended by itself" in note for note in evidence.notes)
 
 
 def test_a_generator_that_dies_fails_the_proof_and_is_ended(
