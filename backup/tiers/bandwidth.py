@@ -20,6 +20,11 @@ class Bandwidth:
         self._lock = threading.Lock()
         self._paid_until = 0.0
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit."""
+        return bool(self._rate)
+
     def spend(self, size_bytes: int) -> None:
         """Wait until so many bytes may pass."""
         if not self._rate:

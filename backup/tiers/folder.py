@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from backup.errors import ExistsError, MissingObjectError, TierError
 from backup.tiers.bandwidth import Bandwidth
@@ -18,6 +19,7 @@ from storewatch.store.files import sync_folder, write_atomic
 
 _CHUNK_BYTES = 1 << 20
 _TEMPORARY = ".incoming-"
+_NAMES_OF_AN_UNSHARED_FILE = 2  # the spool's and ours
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -36,26 +38,61 @@ class FolderTier:
         self._bandwidth = Bandwidth(settings.bandwidth)
 
     def put(self, key: str, file: Path, watch: Watch) -> None:
-        """Copy the file beside its place, make it durable, then give it its name."""
+        """Link the file, or copy it beside its place, make it durable, then give it its name."""
         with self._failures(key):
             self._root.mkdir(mode=0o700, exist_ok=True)
             folder = (self._root / key).parent
             folder.mkdir(parents=True, exist_ok=True)
-            self._refuse_when_full(file.stat().st_size)
-            handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+            handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+            temporary = Path(name)
             try:
-                with os.fdopen(handle, "wb") as target, file.open("rb") as source:
-                    while chunk := source.read(_CHUNK_BYTES):
-                        self._bandwidth.spend(len(chunk))
-                        target.write(chunk)
-                        watch(target.tell())
-                    target.flush()
-                    os.fsync(target.fileno())
-                self._name(Path(temporary), key)
+                with os.fdopen(handle, "wb") as target:
+                    if not self._link(file, temporary, watch):
+                        self._copy(file, target, watch)
+                self._name(temporary, key)
             finally:
-                Path(temporary).unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
             for parent in (folder, folder.parent, self._root):
                 sync_folder(parent)
+
+    def _link(self, file: Path, temporary: Path, watch: Watch) -> bool:
+        """Take a file of the same file system as it is, unless another tier has done so.
+
+        Nobody writes into a sealed file: it is deleted when all tiers have theirs. Two tiers must
+        not share one, or what damages the one copy damages the other.
+        """
+        if self._bandwidth.limited or file.stat().st_dev != temporary.stat().st_dev:
+            return False
+        linked = temporary.with_name(f"{temporary.name}.link")
+        try:
+            os.link(file, linked)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            return False
+        try:
+            if linked.stat().st_nlink > _NAMES_OF_AN_UNSHARED_FILE:
+                return False
+            self._refuse_when_full(0)
+            linked.chmod(0o600)
+            watch(linked.stat().st_size)
+            with linked.open("rb") as durable:
+                os.fsync(durable.fileno())
+            os.utime(linked)  # the time of the delivery, by which leftovers are told
+            linked.replace(temporary)
+        finally:
+            linked.unlink(missing_ok=True)
+        return True
+
+    def _copy(self, file: Path, target: BinaryIO, watch: Watch) -> None:
+        self._refuse_when_full(file.stat().st_size)
+        with file.open("rb") as source:
+            while chunk := source.read(_CHUNK_BYTES):
+                self._bandwidth.spend(len(chunk))
+                target.write(chunk)
+                watch(target.tell())
+        target.flush()
+        os.fsync(target.fileno())
 
     def mark(self, key: str, content: bytes) -> None:
         """Write the note beside its place, then rename."""

@@ -33,6 +33,8 @@ class Tier(Protocol):
     def put(self, key: str, file: Path, watch: Watch) -> None:
         """Store a file under a key, whole or not at all; the same bytes again are fine.
 
+        The file may be deleted afterwards, and must not be written to: a tier may keep it itself.
+
         Raises:
             ExistsError: the key holds other bytes; they stay.
             TierError: the tier cannot be written.

@@ -57,6 +57,7 @@ def test_what_is_put_is_read_again_in_small_pieces(tier: Tier, file: Path) -> No
 def test_the_same_bytes_again_are_fine_and_others_are_refused(tier: Tier, file: Path) -> None:
     tier.put("shop/1/object", file, ignore)
     tier.put("shop/1/object", file, ignore)
+    file.unlink()
     file.write_bytes(LARGE[:-1] + b"?")
     with pytest.raises(ExistsError, match=r"tier x.*shop/1/object exists with other bytes"):
         tier.put("shop/1/object", file, ignore)
@@ -160,3 +161,20 @@ def test_the_bandwidth_of_a_folder_bounds_both_ways(tmp_path: Path, file: Path) 
     assert b"".join(slow.read("shop/1/object")) == LARGE[:2_000_000]
     assert 0.2 < middle - begun < 2
     assert 0.2 < time.monotonic() - middle < 2
+
+
+def test_a_folder_on_the_spools_file_system_takes_the_file_and_a_second_one_has_its_own_copy(
+    tmp_path: Path, file: Path
+) -> None:
+    placed, before = [], file.stat()
+    for name in ("one", "two"):
+        settings = FolderTierSettings(name=name, kind="folder", path=tmp_path / name)
+        FolderTier(settings).put("shop/1/object", file, ignore)
+        placed.append((tmp_path / name / "shop/1/object").stat())
+    assert [one.st_ino == before.st_ino for one in placed] == [True, False]
+    assert all(one.st_mtime > before.st_mtime for one in placed)  # when it came, not its own age
+    assert [one.st_mode & 0o777 for one in placed] == [0o600, 0o600]
+    assert sorted(path.name for path in (tmp_path / "one").rglob("*")) == ["1", "object", "shop"]
+    with (tmp_path / "one/shop/1/object").open("r+b") as damaged:
+        damaged.write(b"?")
+    assert (tmp_path / "two/shop/1/object").read_bytes() == LARGE
