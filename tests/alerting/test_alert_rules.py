@@ -15,6 +15,7 @@ from alerting.slo import DEFAULT_ALERT
 
 PAGES = Path(__file__).parents[2] / "runbooks" / "pages"
 ALERTS = alert_names(AlertSettings())
+CASES = cases("cases.yaml")
 
 
 def unit_tests(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -73,10 +74,6 @@ def run_cases(
     )
 
 
-def long(case: dict[str, Any]) -> bool:
-    return "every" in case
-
-
 def test_promtool_accepts_the_compiled_rules(promtool: Path, tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
     file.write_text(render_rules(AlertSettings()))
@@ -89,25 +86,17 @@ def test_promtool_accepts_the_compiled_rules(promtool: Path, tmp_path: Path) -> 
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_alerts_fire_when_they_should_and_only_then(promtool: Path, tmp_path: Path) -> None:
-    short = {
-        alert: {kind: [c for c in kinds[kind] if not long(c)] for kind in ("fires", "quiet")}
-        for alert, kinds in cases("cases.yaml").items()
-    }
-    result = run_cases(promtool, tmp_path, short, "5s")
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
-def test_alerts_on_ages_of_hours_fire_when_they_should_and_only_then(
-    promtool: Path, tmp_path: Path
+@pytest.mark.parametrize("alert", CASES)
+def test_alerts_fire_when_they_should_and_only_then(
+    promtool: Path, tmp_path: Path, alert: str
 ) -> None:
-    aged = {
-        alert: {kind: [c for c in kinds[kind] if long(c)] for kind in ("fires", "quiet")}
-        for alert, kinds in cases("cases.yaml").items()
-        if any(long(case) for case in kinds["fires"])
-    }
-    result = run_cases(promtool, tmp_path, aged, "5m")
-    assert result.returncode == 0, result.stdout + result.stderr
+    for interval, aged in (("5s", False), ("5m", True)):
+        kinds = {
+            kind: [case for case in CASES[alert][kind] if ("every" in case) == aged]
+            for kind in ("fires", "quiet")
+        }
+        result = run_cases(promtool, tmp_path, {alert: kinds}, interval)
+        assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("alert", BURNS)
