@@ -1,15 +1,12 @@
-"""Seal and open one object: zstd, then age, as streams with memory that does not grow.
+"""Seal one object: zstd, then age, as streams with memory that does not grow.
 
 Source: the layers are those of `zstd | age -r`, so that `age -d | zstd -d` opens an object without
 storewatch.
 """
 
 import hashlib
-import io
 import os
-import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +17,10 @@ import pyrage
 import zstandard
 
 from backup.children import widen
-from backup.errors import DamagedError, DecryptionError
+from storewatch.store.files import WriteBehind
 
 CHUNK_BYTES = 1 << 20
-_CHUNKS_AHEAD = 4
-_MAX_WINDOW_BYTES = 128 << 20  # `zstd --long=27` and level 19 open; a forged window does not
+_COMPRESSORS = 2  # more would take the shop's cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Sizes:
 class _Tally:
     """A binary file that counts and hashes what passes."""
 
-    def __init__(self, file: BinaryIO, watch: Callable[[int], None] | None = None) -> None:
+    def __init__(self, file: Any, watch: Callable[[int], None] | None = None) -> None:
         self._file = file
         self._hash = hashlib.sha256()
         self._watch = watch
@@ -105,8 +101,8 @@ def sealing(
     Raises:
         OSError: the file cannot be written.
     """
-    with destination.open("xb") as file:
-        stored = _Tally(file, guard)
+    with destination.open("xb", buffering=0) as file:
+        stored = _Tally(WriteBehind(file), guard)
         handle_in, handle_out = os.pipe()
         widen(handle_out)
         worker = _Worker(
@@ -116,13 +112,13 @@ def sealing(
         )
         try:
             with worker.feeding(os.fdopen(handle_out, "wb", buffering=CHUNK_BYTES)) as pipe:
-                # One worker, as the program zstd has: hashing goes on while it compresses.
-                compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, threads=1)
+                compressor = zstandard.ZstdCompressor(
+                    level=level, write_checksum=True, threads=_COMPRESSORS
+                )
                 with compressor.stream_writer(pipe, closefd=False) as compressed:
                     sink = Sink(compressed, watch)
                     yield sink
             worker.check()
-            file.flush()
             os.fsync(file.fileno())
         except BaseException as error:
             destination.unlink(missing_ok=True)
@@ -170,131 +166,3 @@ class _Worker:
                 pipe.close()
             finally:
                 self._thread.join()
-
-
-class Plain(io.RawIOBase):
-    """The plain bytes of a sealed object, hashed as they are read.
-
-    Args:
-        chunks: the bytes; an exception among them is raised when it is reached.
-
-    Attributes:
-        size_bytes: read so far.
-        waited_s: seconds that its reader waited for decryption and decompression.
-    """
-
-    def __init__(self, chunks: Iterator[bytes | Exception]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-        self._hash = hashlib.sha256()
-        self.size_bytes = 0
-        self.waited_s = 0.0
-
-    def readable(self) -> bool:
-        """Say that this file is for reading."""
-        return True
-
-    def tell(self) -> int:
-        """Return how much was read."""
-        return self.size_bytes
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer; 0 only at the true end of the object.
-
-        Raises:
-            DecryptionError: the identity does not fit or the bytes were altered.
-            DamagedError: what was sealed is no whole zstd frame.
-        """
-        if not self._rest:
-            begun = time.monotonic()
-            chunk = next(self._chunks, b"")
-            self.waited_s += time.monotonic() - begun
-            if isinstance(chunk, Exception):
-                raise chunk
-            self._hash.update(chunk)
-            self._rest = memoryview(chunk)
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        self.size_bytes += count
-        return count
-
-    @property
-    def sha256(self) -> str:
-        """The hash of what was read; of the whole object at its end."""
-        return self._hash.hexdigest()
-
-
-@contextmanager
-def opened(sealed: BinaryIO, identity: Any) -> Iterator[Plain]:
-    """Read the plain bytes of a sealed object.
-
-    One thread decrypts, one decompresses, and the caller does with the result what it likes.
-
-    Args:
-        sealed: the stored bytes.
-        identity: the age identity, or a list of which one fits.
-    """
-    ready: queue.Queue[bytes | Exception | None] = queue.Queue(_CHUNKS_AHEAD)
-    abandoned = threading.Event()
-    arguments = (sealed, identity, ready, abandoned)
-    thread = threading.Thread(target=_open, args=arguments, name="open", daemon=True)
-    thread.start()
-    chunks: Iterator[Any] = iter(ready.get, None)
-    try:
-        yield Plain(chunks)
-    finally:
-        abandoned.set()
-        for _ in chunks:  # the thread may wait for room
-            pass
-        thread.join()
-
-
-def _open(
-    sealed: BinaryIO,
-    identity: Any,
-    ready: "queue.Queue[bytes | Exception | None]",
-    abandoned: threading.Event,
-) -> None:
-    """Hand over the plain bytes, then what went wrong, if anything, then None whatever happens."""
-    failures: list[Exception] = []
-    try:
-        for chunk in _plain(sealed, identity, failures):
-            ready.put(chunk)
-            if abandoned.is_set():
-                break
-    except Exception as error:  # noqa: BLE001 - handed to the thread that reads
-        zstd = isinstance(error, zstandard.ZstdError)
-        failures.append(DamagedError(f"zstd: {error}") if zstd else error)
-    for last in (*failures[:1], None):
-        ready.put(last)
-
-
-def _plain(sealed: BinaryIO, identity: Any, failures: list[Exception]) -> Iterator[bytes]:
-    """Yield the plain bytes; why decryption ended early comes first among the failures."""
-    handle_in, handle_out = os.pipe()
-    widen(handle_out)
-    arguments = (sealed, identity, handle_out, failures)
-    decrypting = threading.Thread(target=_decrypt, args=arguments, name="decrypt", daemon=True)
-    decrypting.start()
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
-    try:
-        with os.fdopen(handle_in, "rb", buffering=0) as reader:
-            yield from decompressor.read_to_iter(reader, CHUNK_BYTES, CHUNK_BYTES)
-    finally:
-        decrypting.join()
-
-
-def _decrypt(sealed: BinaryIO, identity: Any, handle: int, failures: list[Exception]) -> None:
-    try:
-        with os.fdopen(handle, "wb", buffering=CHUNK_BYTES) as writer:
-            several = identity if isinstance(identity, list) else [identity]
-            pyrage.decrypt_io(sealed, writer, several)
-    except BrokenPipeError:  # the reader went away; it knows why
-        pass
-    except Exception as error:  # noqa: BLE001 - handed to the thread that reads
-        # pyrage reports altered bytes in mid-stream as OSError without a number.
-        altered = isinstance(error, OSError) and error.errno is None
-        if altered or isinstance(error, pyrage.DecryptError):
-            error = DecryptionError(f"age: {error}")
-        failures.append(error)

@@ -7,6 +7,7 @@ from typing import Any
 
 from backup.errors import DamagedError
 from backup.seal import CHUNK_BYTES
+from storewatch.store.files import WriteBehind
 
 
 def untar(plain: Any, place: Path) -> None:
@@ -73,7 +74,7 @@ def _unpack(
     elif member.isreg() and not member.issparse():
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb", buffering=0) as file:
-            _copy(member, file, stream, buffer)
+            _copy(member, WriteBehind(file), stream, buffer)
             os.fchmod(file.fileno(), member.mode & 0o755 | 0o600)
         os.utime(path, (member.mtime, member.mtime))
     else:
@@ -82,7 +83,7 @@ def _unpack(
 
 def _copy(
     member: tarfile.TarInfo,
-    file: Any,
+    file: WriteBehind,
     stream: _Whole,
     buffer: memoryview,
 ) -> None:
@@ -93,4 +94,5 @@ def _copy(
             raise DamagedError(f"the archive ends inside {member.name!r}")
         file.write(piece)
         left -= len(piece)
+    file.flush()
     stream.read(-member.size % tarfile.BLOCKSIZE)

@@ -14,10 +14,11 @@ from backup.holdings import Holdings
 from backup.keys import load_identity
 from backup.progress import Progress
 from backup.prune_wal import floors, segment_bytes
-from backup.seal import CHUNK_BYTES, opened
+from backup.seal import CHUNK_BYTES
 from backup.settings import BackupSettings
 from backup.tiers.settings import RetentionSettings
 from backup.tiers.tier import Tier
+from backup.unseal import opened
 from backup.verified import FOLDER, Reading, Verified
 from backup.wal.archive import collect, find_gaps
 from backup.wal.names import WalFile, prefix
@@ -109,7 +110,7 @@ class WalCheck:
         file = WalFile.parse(key.rsplit("/", 1)[-1])
         assert file is not None
         try:
-            with sealed.open("rb") as stream, opened(stream, self._identity) as plain:
+            with sealed.open("rb") as stream, opened(stream, self._identity, hashed=True) as plain:
                 while plain.read(CHUNK_BYTES):
                     pass
         except (DamagedError, DecryptionError) as error:

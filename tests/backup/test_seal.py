@@ -1,5 +1,6 @@
 """Sealing streams: whole or refused, with memory that does not grow."""
 
+import hashlib
 import io
 import os
 import subprocess
@@ -10,8 +11,9 @@ import pyrage
 import pytest
 import zstandard
 
-from backup.errors import DecryptionError
-from backup.seal import opened, sealing
+from backup.errors import DamagedError, DecryptionError
+from backup.seal import sealing
+from backup.unseal import opened
 
 IDENTITY = pyrage.x25519.Identity.generate()
 RECIPIENTS = [IDENTITY.to_public()]
@@ -64,6 +66,20 @@ def test_one_flipped_bit_anywhere_is_refused(sealed: Path, at: int) -> None:
         plain.readall()
 
 
+def test_what_was_altered_before_it_was_encrypted_is_refused_by_its_checksum(sealed: Path) -> None:
+    compressed = bytearray(pyrage.decrypt(sealed.read_bytes(), [IDENTITY]))
+    compressed[-1] ^= 1  # zstd's checksum of the plain bytes ends the frame
+    content = io.BytesIO(pyrage.encrypt(bytes(compressed), RECIPIENTS))
+    with opened(content, IDENTITY) as plain, pytest.raises(DamagedError, match="checksum"):
+        plain.readall()
+
+
+def test_a_hash_of_the_plain_bytes_is_made_on_demand(sealed: Path) -> None:
+    with sealed.open("rb") as file, opened(file, IDENTITY, hashed=True) as plain:
+        plain.readall()
+    assert plain.sha256 == hashlib.sha256(CONTENT).hexdigest()
+
+
 def test_a_truncated_object_is_refused(sealed: Path) -> None:
     content = sealed.read_bytes()[:2_000_000]
     with opened(io.BytesIO(content), IDENTITY) as plain, pytest.raises(DecryptionError):
@@ -108,7 +124,8 @@ def peak():  # ru_maxrss would count the memory of whoever started us
 
 import sys, os, pyrage
 from pathlib import Path
-from backup.seal import sealing, opened
+from backup.seal import sealing
+from backup.unseal import opened
 identity = pyrage.x25519.Identity.generate()
 file = Path(sys.argv[1])
 block = os.urandom(1 << 20)
@@ -146,6 +163,6 @@ def test_whatever_goes_wrong_below_reaches_the_reader(
     def broken(*_arguments: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr("backup.seal.widen", broken)
+    monkeypatch.setattr("backup.unseal.widen", broken)
     with sealed.open("rb") as file, opened(file, IDENTITY) as plain, pytest.raises(MemoryError):
         plain.read()
