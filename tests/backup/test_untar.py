@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backup.errors import DamagedError
+from backup.restore import UNFINISHED, unfinished
 from backup.untar import untar
 
 CHUNKS = [1, 511, 4096, 1 << 20]
@@ -85,3 +86,17 @@ def test_a_file_never_replaces_another(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         untar(Stream(packed.getvalue(), 4096), tmp_path / "out")
     assert (tmp_path / "out" / "same").read_bytes() == b"first"
+
+
+def test_a_restore_counts_once_the_disk_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfinished_at_sync = []
+    monkeypatch.setattr(
+        "backup.restore.sync_file_system",
+        lambda folder: unfinished_at_sync.append((folder / UNFINISHED).exists()),
+    )
+    with unfinished(tmp_path):
+        assert unfinished_at_sync == []
+    assert unfinished_at_sync == [True]
+    assert not (tmp_path / UNFINISHED).exists()
