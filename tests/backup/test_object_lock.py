@@ -10,6 +10,7 @@ from aged_points import put_point
 from backup_engines import S3Server
 from backup_house import House
 from botocore.exceptions import ClientError
+from faulty_proxy import Fault, faulty
 from lock_server import BUCKET, LockServer, lock_server
 
 from backup.errors import ExistsError, TierError
@@ -163,3 +164,19 @@ def test_a_prune_leaves_what_is_immutable_and_says_until_when(locked_house: Hous
     assert done.value("points_deleted") == 0
     assert done.value("points_kept") == 3
     assert isinstance(utc_now(), datetime)
+
+
+def test_a_download_does_not_go_on_with_another_object(
+    server: LockServer, tmp_path: Path, file: Path
+) -> None:
+    file.write_bytes(b"old!" * (1 << 20))
+    with faulty(server.port) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        through = tier(server, tmp_path, endpoint_url=url, attempts=3)
+        through.put("shop/1/object", file, ignore)
+        proxy.faults.append(Fault("GET", "shop/1/object", None))  # half of the answer
+        pieces = through.read("shop/1/object")
+        assert next(pieces).startswith(b"old!")
+        through.mark("shop/1/object", b"new!" * (1 << 20))
+        with pytest.raises(TierError, match="PreconditionFailed"):
+            list(pieces)
