@@ -34,6 +34,7 @@ from storewatch.tools import find_program
 _GIGABYTES = 5
 _LEVEL = 3
 _ROUNDS = range(2)
+_LOOK_EVERY_S = 0.5  # at the memory; oftener, and looking slows down what is looked at
 _SEED = "2026-11"
 _PEER = "pg_basebackup | zstd"
 _PEER_RESTORE = "zstd -d | tar"
@@ -174,7 +175,7 @@ def _run(argv: list[str]) -> _Run:
                 family = [watched, *watched.children(recursive=True)]
                 peak_bytes = max(peak_bytes, sum(_own_bytes(one) for one in family))
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(0.1)
+                child.wait(_LOOK_EVERY_S)
     if child.returncode:
         raise RuntimeError(f"{argv[-1]} ended with {child.returncode}")
     return _Run(time.monotonic() - begun, _children_cpu_s() - before, peak_bytes)
