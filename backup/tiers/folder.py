@@ -4,11 +4,11 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from backup.errors import ExistsError, MissingObjectError, TierError
 from backup.tiers.bandwidth import Bandwidth
@@ -19,8 +19,11 @@ from storewatch.store.files import sync_folder, write_atomic
 
 _CHUNK_BYTES = 1 << 20
 _TEMPORARY = ".incoming-"
+_ATTEMPTS = 100
 _NAMES_OF_AN_UNSHARED_FILE = 2  # the spool's and ours
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+
+T = TypeVar("T")
 
 
 class FolderTier:
@@ -42,8 +45,9 @@ class FolderTier:
         with self._failures(key):
             self._root.mkdir(mode=0o700, exist_ok=True)
             folder = (self._root / key).parent
-            folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+            handle, name = _in_folder(
+                folder, lambda: tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+            )
             temporary = Path(name)
             try:
                 with os.fdopen(handle, "wb") as target:
@@ -98,8 +102,8 @@ class FolderTier:
         """Write the note beside its place, then rename."""
         with self._failures(key):
             self._root.mkdir(mode=0o700, exist_ok=True)
-            (self._root / key).parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self._root / key, content)
+            place = self._root / key
+            _in_folder(place.parent, lambda: write_atomic(place, content))
 
     def read(self, key: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
         """Yield the object's bytes."""
@@ -122,14 +126,15 @@ class FolderTier:
             raise TierError(f"tier {self.name}: {self._root} is no folder (not mounted?)")
         below = self._root / prefix.rpartition("/")[0]
         found = []
-        for path in below.rglob("*"):
+        with self._failures(prefix):
+            files = _files_below(below)
+        for path in files:
             key = str(path.relative_to(self._root))
             if not key.startswith(prefix) or path.name.startswith("."):
                 continue
             with suppress(FileNotFoundError):  # deleted while we look
-                if path.is_file():
-                    status = path.stat()
-                    found.append(Entry(key, status.st_size, from_unix(status.st_mtime)))
+                status = path.stat()
+                found.append(Entry(key, status.st_size, from_unix(status.st_mtime)))
         return sorted(found, key=lambda entry: entry.key)
 
     def list(self, prefix: str) -> list[str]:
@@ -164,19 +169,23 @@ class FolderTier:
                     break
                 try:
                     parent.rmdir()
+                except FileNotFoundError:  # somebody else was as quick
+                    continue
                 except OSError as error:
-                    if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                    if error.errno != errno.ENOTEMPTY:
                         raise
-                    if error.errno == errno.ENOTEMPTY:
+                    with suppress(FileNotFoundError):
                         sync_folder(parent)
-                        return
+                    return
             sync_folder(self._root)
 
     def sweep(self, prefix: str, before: datetime) -> int:
         """Remove the temporary files of copies that were cut."""
         swept = 0
         with self._failures(prefix):
-            for path in [*(self._root / prefix.rpartition("/")[0]).rglob(f"{_TEMPORARY}*")]:
+            for path in _files_below(self._root / prefix.rpartition("/")[0]):
+                if not path.name.startswith(_TEMPORARY):
+                    continue
                 with suppress(FileNotFoundError):
                     if from_unix(path.stat().st_mtime) < before:
                         path.unlink()
@@ -218,6 +227,36 @@ class FolderTier:
             yield
         except OSError as error:
             raise TierError(f"tier {self.name}: {key}: {error.strerror or error}") from error
+
+
+def _in_folder(folder: Path, work: Callable[[], T]) -> T:
+    """Work in a folder that is made when it is missing.
+
+    Whoever deletes the last object of a folder deletes the folder: it may be gone again before the
+    first file is in it.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return work()
+        except FileNotFoundError as error:
+            gone = error
+    raise gone
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Return the files; a folder that is deleted meanwhile has none.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    walk = os.walk(folder, onerror=refuse)
+    return [Path(where) / name for where, _, names in walk for name in names]
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -1,6 +1,8 @@
 """One contract for every kind of tier."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,3 +180,29 @@ def test_a_folder_on_the_spools_file_system_takes_the_file_and_a_second_one_has_
     with (tmp_path / "one/shop/1/object").open("r+b") as damaged:
         damaged.write(b"?")
     assert (tmp_path / "two/shop/1/object").read_bytes() == LARGE
+
+
+_PUT_AND_DELETE = """
+import sys
+from pathlib import Path
+from backup.tiers.folder import FolderTier
+from backup.tiers.settings import FolderTierSettings
+tier = FolderTier(FolderTierSettings(name="x", kind="folder", path=Path(sys.argv[1])))
+key = f"shop/lock/{sys.argv[2]}"
+for _ in range(300):
+    tier.mark(key, b"here")
+    assert key in tier.list("shop/")
+    tier.delete(key)
+"""
+
+
+def test_the_folder_of_the_last_object_may_vanish_under_whoever_comes(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _PUT_AND_DELETE, str(tmp_path / "tier"), str(number)],
+            stderr=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        for number in range(2)
+    ]
+    assert [process.communicate(timeout=120)[1].decode() for process in processes] == ["", ""]
