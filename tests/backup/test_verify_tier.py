@@ -67,15 +67,16 @@ def test_every_byte_is_read_at_least_once_a_month(seed: int) -> None:
 def test_progress_is_kept_and_grows_until_everything_was_read(
     files_house: House, tier: str
 ) -> None:
+    now = utc_now()
     for age in range(40, 0, -4):
-        put_point(files_house.settings, utc_now() - age * DAY, (tier,))
-    first = run(files_house, tier)
+        put_point(files_house.settings, now - age * DAY, (tier,))
+    first = run(files_house, tier, now)
     assert (first.kind, first.subject, first.verdict) == ("verify", tier, Verdict.PASS)
     assert first.value("objects_verified") == 6  # those that were due: 40, 36 and 32 days old
     assert first.value("bytes_due") == 0
     assert first.value("oldest_unverified_s") == pytest.approx(28 * DAY_S, abs=60)
     assert first.value("bytes_held") == 15_000
-    second = run(files_house, tier, utc_now() + DAY)
+    second = run(files_house, tier, now + DAY)
     assert second.value("objects_verified") == 2
     assert len(Verified(files_house.home / "spool", tier).load()) == 8
 
