@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 ARGS ?=
 ONLY ?=
 
+# Commands are started hundreds of times; without bytecode each start would compile them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench lock clean
 

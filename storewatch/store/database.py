@@ -3,12 +3,14 @@
 import contextlib
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import OperationalError
 
 from storewatch.core.errors import UnreachableError
+
+HEAD = "0001"
+"""The newest revision in `migrations/versions`."""
+_VERSIONS = "alembic_version"
 
 
 def open_database(url: str) -> Engine:
@@ -24,17 +26,33 @@ def open_database(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         _keep_private(engine.url.database)
         event.listen(engine, "connect", _durable_sqlite)
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     try:
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            if _revision(connection) != HEAD:
+                _upgrade(connection)
     except OperationalError as error:
         raise UnreachableError(
             f"the state database {engine.url.render_as_string()} cannot be opened: {error.orig}"
         ) from error
     return engine
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(_VERSIONS):
+        return None
+    found = connection.exec_driver_sql(f"SELECT version_num FROM {_VERSIONS}").scalar()  # noqa: S608
+    return None if found is None else str(found)
+
+
+def _upgrade(connection: Connection) -> None:
+    """Apply what is missing; only then Alembic is loaded, a fifth of the start of a command."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _keep_private(file: str | None) -> None:
