@@ -239,7 +239,7 @@ def _in_folder(folder: Path, work: Callable[[], T]) -> T:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return work()
-        except FileNotFoundError as error:
+        except (FileNotFoundError, FileExistsError) as error:  # mkdir met it, is_dir did not
             gone = error
     raise gone
 
