@@ -1,12 +1,11 @@
 """One node of the database pair: how it starts, what it runs with, whom it lets in."""
 
-import os
-import signal
 import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from node_roles import primary_and_standby, roles
@@ -91,21 +90,32 @@ def test_the_monitor_reads_figures_but_no_person(shop: Stack) -> None:
             connection.execute("SELECT email FROM users")
 
 
+def stopped_inside(folder: Path) -> psutil.Process | None:
+    """Stop a program that works in the folder; None when there is none, or only one that ends."""
+    with suppress(psutil.NoSuchProcess):
+        for process in map(psutil.Process, processes_inside(folder)):
+            process.suspend()
+            while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                pass
+            if process.status() == psutil.STATUS_STOPPED:
+                return process
+    return None
+
+
 def test_a_cluster_killed_half_made_is_made_again_once_its_last_program_has_ended() -> None:
     stack = Stack()
     fresh = stack.settings.shop / "db-a.new"
     try:
         stack.start("db-a")
-        [orphan, *_] = until(lambda: processes_inside(fresh), "initdb's own server")
-        os.kill(orphan, signal.SIGSTOP)
+        orphan = until(lambda: stopped_inside(fresh), "initdb's own server")
         stack.kill("db-a")
         half_made = fresh.stat().st_ino
         stack.start("db-a")
         until(lambda: "waits for the end" in stack.log_of("db-a"), "the second start")
-        assert str(orphan) in stack.log_of("db-a")
+        assert str(orphan.pid) in stack.log_of("db-a")
         assert not (stack.settings.shop / "db-a").exists()
         assert fresh.stat().st_ino == half_made, "thrown away under a program that writes there"
-        os.kill(orphan, signal.SIGCONT)
+        orphan.resume()
         until(lambda: roles(stack)["db-a"] == "primary", "the primary")
         assert not fresh.exists()
     finally:
