@@ -139,7 +139,7 @@ class _Drill(Findings):
             try:
                 restore_one(
                     self.settings, self.tier, manifest, one, self.folder, identity, self.times,
-                    self.progress, hashed=True,
+                    self.progress,
                 )  # fmt: skip
             except BackupError as error:
                 damaged += 1

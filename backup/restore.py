@@ -81,13 +81,8 @@ def restore_object(
     identity: Any,
     times: Times,
     progress: Progress,
-    *,
-    hashed: bool = False,
 ) -> None:
     """Fetch one object, open it and unpack it in one pass; what fails leaves nothing behind.
-
-    The stored bytes are compared with their SHA-256 in the manifest. `hashed`: the plain ones too,
-    which takes a fifth longer and can find a wrong manifest only: zstd's checksum is theirs.
 
     Raises:
         BackupError: it is missing, damaged, or not for this identity; tier and object are named.
@@ -96,7 +91,7 @@ def restore_object(
     begun = time.monotonic()
     fetched = Fetched(tier, manifest, one, progress)
     try:
-        waited_s = _unpack(fetched, one, place, identity, hashed=hashed)
+        waited_s = _unpack(fetched, one, place, identity)
         fetched.check()
     except BaseException as error:
         shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink(True)
@@ -171,17 +166,16 @@ class Fetched(io.RawIOBase):
         compare(self._tier.name, self._manifest, self._one, self.size_bytes, self._hash.hexdigest())
 
 
-def _unpack(sealed: Any, one: ObjectRecord, place: Path, identity: Any, *, hashed: bool) -> float:
+def _unpack(sealed: Any, one: ObjectRecord, place: Path, identity: Any) -> float:
     """Open a sealed object and unpack it; return the seconds spent waiting for plain bytes."""
-    with opened(sealed, identity, hashed=hashed) as plain:
+    with opened(sealed, identity) as plain:
         if one.name.endswith(_ARCHIVE):
             untar(plain, place)
         else:
             with place.open("xb") as restored:
                 shutil.copyfileobj(plain, restored, CHUNK_BYTES)
-        while plain.read(CHUNK_BYTES):  # the padding behind the archive, up to zstd's checksum
+        while plain.read(CHUNK_BYTES):  # the padding behind the archive is part of the hash
             pass
-        same_hash = not hashed or plain.sha256 == one.plain_sha256
-        if not same_hash or plain.size_bytes != one.plain_bytes:
+        if (plain.size_bytes, plain.sha256) != (one.plain_bytes, one.plain_sha256):
             raise DamagedError("its plain bytes are not the captured ones")
         return plain.waited_s

@@ -22,21 +22,20 @@ _MAX_WINDOW_BYTES = 128 << 20  # `zstd --long=27` and level 19 open; a forged wi
 
 
 class Plain(io.RawIOBase):
-    """The plain bytes of a sealed object.
+    """The plain bytes of a sealed object, hashed as they are read.
 
     Args:
         chunks: the bytes; an exception among them is raised when it is reached.
-        hashed: as they are read.
 
     Attributes:
         size_bytes: read so far.
         waited_s: seconds that its reader waited for decryption and decompression.
     """
 
-    def __init__(self, chunks: Iterator[bytes | Exception], *, hashed: bool) -> None:
+    def __init__(self, chunks: Iterator[bytes | Exception]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
-        self._hash = hashlib.sha256() if hashed else None
+        self._hash = hashlib.sha256()
         self.size_bytes = 0
         self.waited_s = 0.0
 
@@ -61,8 +60,7 @@ class Plain(io.RawIOBase):
             self.waited_s += time.monotonic() - begun
             if isinstance(chunk, Exception):
                 raise chunk
-            if self._hash is not None:
-                self._hash.update(chunk)
+            self._hash.update(chunk)
             self._rest = memoryview(chunk)
         count = min(len(buffer), len(self._rest))
         buffer[:count] = self._rest[:count]
@@ -73,12 +71,11 @@ class Plain(io.RawIOBase):
     @property
     def sha256(self) -> str:
         """The hash of what was read; of the whole object at its end."""
-        assert self._hash is not None, "opened without `hashed`"
         return self._hash.hexdigest()
 
 
 @contextmanager
-def opened(sealed: BinaryIO, identity: Any, *, hashed: bool = False) -> Iterator[Plain]:
+def opened(sealed: BinaryIO, identity: Any) -> Iterator[Plain]:
     """Read the plain bytes of a sealed object; altered ones end in an error, never in silence.
 
     One thread decrypts, one decompresses, and the caller does with the result what it likes.
@@ -87,7 +84,6 @@ def opened(sealed: BinaryIO, identity: Any, *, hashed: bool = False) -> Iterator
     Args:
         sealed: the stored bytes.
         identity: the age identity, or a list of which one fits.
-        hashed: `sha256` is wanted; it takes a fifth of the time.
     """
     ready: queue.Queue[bytes | Exception | None] = queue.Queue(_CHUNKS_AHEAD)
     abandoned = threading.Event()
@@ -96,7 +92,7 @@ def opened(sealed: BinaryIO, identity: Any, *, hashed: bool = False) -> Iterator
     thread.start()
     chunks: Iterator[Any] = iter(ready.get, None)
     try:
-        yield Plain(chunks, hashed=hashed)
+        yield Plain(chunks)
     finally:
         abandoned.set()
         for _ in chunks:  # the thread may wait for room

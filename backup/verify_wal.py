@@ -110,7 +110,7 @@ class WalCheck:
         file = WalFile.parse(key.rsplit("/", 1)[-1])
         assert file is not None
         try:
-            with sealed.open("rb") as stream, opened(stream, self._identity, hashed=True) as plain:
+            with sealed.open("rb") as stream, opened(stream, self._identity) as plain:
                 while plain.read(CHUNK_BYTES):
                     pass
         except (DamagedError, DecryptionError) as error:

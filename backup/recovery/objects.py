@@ -50,22 +50,18 @@ def restore_one(
     identity: Any,
     times: Times,
     progress: Progress,
-    *,
-    hashed: bool = False,
 ) -> None:
     """Restore one object; an incremental base backup with all that it builds on.
-
-    See `restore_object` for `hashed`.
 
     Raises:
         BackupError: it is missing, damaged or not for this identity, or its chain is unusable.
     """
     if one.source == REDIS:
-        restore_object(tier, manifest, one, folder, identity, times, progress, hashed=hashed)
+        restore_object(tier, manifest, one, folder, identity, times, progress)
         write_redis_folder(place_of(one, folder), manifest.sources[REDIS])
         return
     if manifest.kind != INCREMENTAL or one.source != _SOURCE:
-        restore_object(tier, manifest, one, folder, identity, times, progress, hashed=hashed)
+        restore_object(tier, manifest, one, folder, identity, times, progress)
         return
     program = _program(settings, manifest)
     scratch = folder / _CHAIN
@@ -76,7 +72,7 @@ def restore_one(
             place = scratch / str(number)
             place.mkdir(mode=0o700)
             record = link.record(one.name)
-            restore_object(tier, link, record, place, identity, times, progress, hashed=hashed)
+            restore_object(tier, link, record, place, identity, times, progress)
             parts.append(place_of(record, place))
         _combine(program, parts, place_of(one, folder), progress)
     finally:

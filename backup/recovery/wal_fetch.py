@@ -116,7 +116,7 @@ class WalReader:
         sealed.seek(0)
         content = bytearray()
         try:
-            with opened(sealed, self._identity, hashed=True) as plain:
+            with opened(sealed, self._identity) as plain:
                 while chunk := plain.read(CHUNK_BYTES):
                     content += chunk
                     if len(content) > _MOST_BYTES:

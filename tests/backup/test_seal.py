@@ -74,8 +74,8 @@ def test_what_was_altered_before_it_was_encrypted_is_refused_by_its_checksum(sea
         plain.readall()
 
 
-def test_a_hash_of_the_plain_bytes_is_made_on_demand(sealed: Path) -> None:
-    with sealed.open("rb") as file, opened(file, IDENTITY, hashed=True) as plain:
+def test_the_plain_bytes_are_hashed_as_they_are_read(sealed: Path) -> None:
+    with sealed.open("rb") as file, opened(file, IDENTITY) as plain:
         plain.readall()
     assert plain.sha256 == hashlib.sha256(CONTENT).hexdigest()
 

@@ -185,9 +185,11 @@ def test_without_its_standby_nothing_is_acknowledged_until_an_operator_says_so(
     assert shop.operate("alone").returncode == 0
     done = until(lambda: _acknowledged(shop, headers, key), "the order")
     assert len(shop.captures(done["order_id"])) == 1
+    assert [shop.operate("status", *whole).returncode for whole in ((), ("--whole",))] == [0, 1]
     shop.start(standby)
     until(lambda: roles(shop)[standby] == "standby", "the standby")
     shop.wait_synchronous()
+    assert shop.operate("status", "--whole").returncode == 0
     assert primary_and_standby(shop) == (primary, standby)
 
 
