@@ -1,6 +1,5 @@
 """Bring one object of a recovery point back from a tier: fetch, verify, decrypt, unpack."""
 
-import hashlib
 import io
 import shutil
 import tarfile
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backup.deliver import compare, key_of
+from backup.deliver import key_of, verify_object
 from backup.errors import DamagedError, DecryptionError
 from backup.manifest import Manifest, ObjectRecord
 from backup.progress import Progress
@@ -92,11 +91,12 @@ def restore_object(
     fetched = Fetched(tier, manifest, one, progress)
     try:
         waited_s = _unpack(fetched, one, place, identity)
-        fetched.check()
+        fetched.end()
     except BaseException as error:
         shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink(True)
         if isinstance(error, DecryptionError | DamagedError):
-            fetched.check()  # bytes that are not those of the backup explain it
+            fetched.end()  # the tier's own failure explains it,
+            verify_object(tier, manifest, one, progress)  # or other bytes than those stored
             raise type(error)(f"{fetched.where}: {error}") from None
         if isinstance(error, tarfile.TarError | OSError):
             raise BackupError(f"{fetched.where} cannot be unpacked: {error}") from error
@@ -107,7 +107,10 @@ def restore_object(
 
 
 class Fetched(io.RawIOBase):
-    """The sealed bytes of an object as they come from a tier, hashed as they are read.
+    """The sealed bytes of an object as they come from a tier.
+
+    Not hashed: age authenticates them, the hash of the plain bytes is compared, and whatever is
+    wrong with either has the object read again, by its hash.
 
     Attributes:
         where: tier and key, for messages.
@@ -121,7 +124,6 @@ class Fetched(io.RawIOBase):
         self._progress = progress
         self._chunks = tier.read(key_of(manifest, one.stored_name))
         self._rest = memoryview(b"")
-        self._hash = hashlib.sha256()
         self._failure: Exception | None = None
         self.where = f"tier {tier.name}: {key_of(manifest, one.stored_name)}"
         self.size_bytes = 0
@@ -147,23 +149,26 @@ class Fetched(io.RawIOBase):
         except Exception as error:
             self._failure = error
             raise
-        self._hash.update(chunk)
         self.size_bytes += len(chunk)
         self.took_s += time.monotonic() - begun
         self._progress(f"restore {self._one.name}", self.size_bytes, self._one.stored_bytes)
         return chunk
 
-    def check(self) -> None:
-        """Read what is left and compare size and SHA-256 with the manifest.
+    def end(self) -> None:
+        """Read what is left and compare the size with the manifest.
 
         Raises:
-            BackupError: it is missing, damaged or cannot be read.
+            BackupError: it is missing, longer or shorter, or cannot be read.
         """
         while self._failure is None and self._next():
             pass
         if self._failure is not None:
             raise self._failure
-        compare(self._tier.name, self._manifest, self._one, self.size_bytes, self._hash.hexdigest())
+        if self.size_bytes != self._one.stored_bytes:
+            raise DamagedError(
+                f"{self.where} is damaged: {self.size_bytes} bytes instead of"
+                f" {self._one.stored_bytes}"
+            )
 
 
 def _unpack(sealed: Any, one: ObjectRecord, place: Path, identity: Any) -> float:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyrage
-import zstandard
 
 from backup.children import widen
+from backup.frames import FrameWriter
 from storewatch.store.files import WriteBehind
 
 CHUNK_BYTES = 1 << 20
-_COMPRESSORS = 2  # more would take the shop's cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +110,10 @@ def sealing(
             lambda: stored.error,
         )
         try:
-            with worker.feeding(os.fdopen(handle_out, "wb", buffering=CHUNK_BYTES)) as pipe:
-                compressor = zstandard.ZstdCompressor(
-                    level=level, write_checksum=True, threads=_COMPRESSORS
-                )
-                with compressor.stream_writer(pipe, closefd=False) as compressed:
-                    sink = Sink(compressed, watch)
-                    yield sink
+            writer = os.fdopen(handle_out, "wb", buffering=CHUNK_BYTES)
+            with worker.feeding(writer) as pipe, FrameWriter(pipe, level) as compressed:
+                sink = Sink(compressed, watch)
+                yield sink
             worker.check()
             os.fsync(file.fileno())
         except BaseException as error:

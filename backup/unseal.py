@@ -15,27 +15,28 @@ import zstandard
 
 from backup.children import widen
 from backup.errors import DamagedError, DecryptionError
+from backup.frames import plain_chunks
 from backup.seal import CHUNK_BYTES
 
-_CHUNKS_AHEAD = 4
-_MAX_WINDOW_BYTES = 128 << 20  # `zstd --long=27` and level 19 open; a forged window does not
+_CHUNKS_AHEAD = 2
 
 
 class Plain(io.RawIOBase):
-    """The plain bytes of a sealed object, hashed as they are read.
+    """The plain bytes of a sealed object, hashed by the thread that opens it.
 
     Args:
         chunks: the bytes; an exception among them is raised when it is reached.
+        hashed: the hash of all chunks so far.
 
     Attributes:
         size_bytes: read so far.
         waited_s: seconds that its reader waited for decryption and decompression.
     """
 
-    def __init__(self, chunks: Iterator[bytes | Exception]) -> None:
+    def __init__(self, chunks: Iterator[bytes | Exception], hashed: Any) -> None:
         self._chunks = chunks
+        self._hash = hashed
         self._rest = memoryview(b"")
-        self._hash = hashlib.sha256()
         self.size_bytes = 0
         self.waited_s = 0.0
 
@@ -60,7 +61,6 @@ class Plain(io.RawIOBase):
             self.waited_s += time.monotonic() - begun
             if isinstance(chunk, Exception):
                 raise chunk
-            self._hash.update(chunk)
             self._rest = memoryview(chunk)
         count = min(len(buffer), len(self._rest))
         buffer[:count] = self._rest[:count]
@@ -70,16 +70,16 @@ class Plain(io.RawIOBase):
 
     @property
     def sha256(self) -> str:
-        """The hash of what was read; of the whole object at its end."""
-        return self._hash.hexdigest()
+        """The hash of the object, once it was read to its end."""
+        return str(self._hash.hexdigest())
 
 
 @contextmanager
 def opened(sealed: BinaryIO, identity: Any) -> Iterator[Plain]:
     """Read the plain bytes of a sealed object; altered ones end in an error, never in silence.
 
-    One thread decrypts, one decompresses, and the caller does with the result what it likes.
-    age authenticates the stored bytes and zstd's checksum holds the plain ones.
+    One thread decrypts, two decompress, one hashes, and the caller does with the result what it
+    likes. age authenticates the stored bytes and zstd's checksum holds the plain ones.
 
     Args:
         sealed: the stored bytes.
@@ -87,12 +87,13 @@ def opened(sealed: BinaryIO, identity: Any) -> Iterator[Plain]:
     """
     ready: queue.Queue[bytes | Exception | None] = queue.Queue(_CHUNKS_AHEAD)
     abandoned = threading.Event()
-    arguments = (sealed, identity, ready, abandoned)
+    hashed = hashlib.sha256()
+    arguments = (sealed, identity, hashed, ready, abandoned)
     thread = threading.Thread(target=_open, args=arguments, name="open", daemon=True)
     thread.start()
     chunks: Iterator[Any] = iter(ready.get, None)
     try:
-        yield Plain(chunks)
+        yield Plain(chunks, hashed)
     finally:
         abandoned.set()
         for _ in chunks:  # the thread may wait for room
@@ -103,6 +104,7 @@ def opened(sealed: BinaryIO, identity: Any) -> Iterator[Plain]:
 def _open(
     sealed: BinaryIO,
     identity: Any,
+    hashed: Any,
     ready: "queue.Queue[bytes | Exception | None]",
     abandoned: threading.Event,
 ) -> None:
@@ -110,6 +112,7 @@ def _open(
     failures: list[Exception] = []
     try:
         for chunk in _plain(sealed, identity, failures):
+            hashed.update(chunk)
             ready.put(chunk)
             if abandoned.is_set():
                 break
@@ -127,10 +130,9 @@ def _plain(sealed: BinaryIO, identity: Any, failures: list[Exception]) -> Iterat
     arguments = (sealed, identity, handle_out, failures)
     decrypting = threading.Thread(target=_decrypt, args=arguments, name="decrypt", daemon=True)
     decrypting.start()
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
     try:
-        with os.fdopen(handle_in, "rb", buffering=0) as reader:
-            yield from decompressor.read_to_iter(reader, CHUNK_BYTES, CHUNK_BYTES)
+        with os.fdopen(handle_in, "rb", buffering=CHUNK_BYTES) as reader:
+            yield from plain_chunks(reader)
     finally:
         decrypting.join()
 

@@ -14,12 +14,11 @@ from backup.recovery.redis_files import write_redis_folder
 from backup.restore import Times, place_of, restore_object
 from backup.settings import BackupSettings
 from backup.sources.base_backup import major_of
-from backup.sources.redis import NAME as REDIS
 from backup.tiers.tier import Tier
 from storewatch.core.errors import BackupError
 from storewatch.store.postgres_programs import find_postgres
 
-_SOURCE = "postgres"
+_POSTGRES, _REDIS = "postgres", "redis"  # as a manifest names its sources
 _CHAIN = ".chain"
 
 
@@ -56,11 +55,11 @@ def restore_one(
     Raises:
         BackupError: it is missing, damaged or not for this identity, or its chain is unusable.
     """
-    if one.source == REDIS:
+    if one.source == _REDIS:
         restore_object(tier, manifest, one, folder, identity, times, progress)
-        write_redis_folder(place_of(one, folder), manifest.sources[REDIS])
+        write_redis_folder(place_of(one, folder), manifest.sources[_REDIS])
         return
-    if manifest.kind != INCREMENTAL or one.source != _SOURCE:
+    if manifest.kind != INCREMENTAL or one.source != _POSTGRES:
         restore_object(tier, manifest, one, folder, identity, times, progress)
         return
     program = _program(settings, manifest)
@@ -83,7 +82,7 @@ def _program(settings: BackupSettings, manifest: Manifest) -> Path:
     source = settings.sources.postgres
     programs = find_postgres(source.bin if source else None, settings.programs_cache)
     program = programs / "pg_combinebackup"
-    theirs, ours = major(manifest.sources[_SOURCE]["version"]), major_of(program)
+    theirs, ours = major(manifest.sources[_POSTGRES]["version"]), major_of(program)
     if theirs != ours:
         raise BackupError(
             f"{manifest.id} is of PostgreSQL {theirs}, the programs in {programs} are of {ours}; "

@@ -2,7 +2,6 @@
 
 from backup.settings import BackupSettings
 from backup.tiers.folder import FolderTier
-from backup.tiers.s3 import S3Tier
 from backup.tiers.settings import FolderTierSettings
 from backup.tiers.tier import Tier
 from storewatch.core.errors import UsageError
@@ -15,6 +14,8 @@ def open_tiers(settings: BackupSettings) -> list[Tier]:
         if isinstance(one, FolderTierSettings):
             tiers.append(FolderTier(one, settings.minimum_free_bytes))
         else:
+            from backup.tiers.s3 import S3Tier  # boto3 is a fifth of the start of a command
+
             tiers.append(S3Tier(one))
     return tiers
 
