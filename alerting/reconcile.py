@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from alerting.incidents import Alert, IncidentBook
+from alerting.incident import Alert
+from alerting.incidents import IncidentBook
 from alerting.webhook import Alertmanager
 from storewatch.core.clock import parse_rfc3339, utc_now
 from storewatch.core.errors import UnreachableError

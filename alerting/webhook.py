@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from alerting.incidents import Alert, normal_moment
+from alerting.incident import Alert, normal_moment
 from storewatch.core.errors import AlertError, UnreachableError
 from storewatch.core.parts import Labels
 

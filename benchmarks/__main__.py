@@ -19,8 +19,8 @@ from benchmarks.probe import (
 )
 from benchmarks.slo import slo_eval_core_ratio
 from storewatch.config import DEFAULT_FILE, state_folder
+from storewatch.core.figures import number
 from storewatch.core.targets import worst
-from storewatch.pages import number
 from storewatch.store.files import write_atomic
 
 FIGURES = {

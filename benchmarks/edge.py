@@ -13,8 +13,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from benchmarks.figure import Figure, per_cpu_second
-from monitors.collectors.edge import BUCKETS_S, EdgeCollector
-from monitors.settings import EdgeSettings
+from monitors.collectors.edge import EdgeCollector
+from monitors.settings import BUCKETS_S, EdgeSettings
 from storewatch.core.errors import UnreachableError
 from storewatch.core.targets import Target
 from storewatch.tools import find_program

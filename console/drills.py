@@ -8,9 +8,10 @@ from markupsafe import Markup
 
 from backup.success import CONFIDENCE, Success
 from storewatch.core.evidence import Evidence, Measurement
+from storewatch.core.figures import number
 from storewatch.core.names import RECOVERY_POINT_S, RECOVERY_TIME_S
 from storewatch.core.targets import Verdict
-from storewatch.pages import Curve, chart, number
+from storewatch.pages import Curve, chart
 
 SUCCESS_TARGET = 0.95
 """Source: requirements R2, more than 95 % of drills succeed."""

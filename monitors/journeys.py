@@ -1,6 +1,5 @@
 """Journeys on a timer: walk the shop as a shopper does, keep the newest result for the scrape."""
 
-import importlib
 import itertools
 import logging
 import secrets
@@ -23,30 +22,6 @@ OUTCOMES = ("ok", "failed", "timeout")
 _MAXIMUM_HUNG = 3
 _MARGIN_S = 0.25
 """Requests end this long before the journey's timeout, so that the step that hung is known."""
-
-
-def load_journey(path: str) -> Journey:
-    """Return the journey function of `module:function`.
-
-    Raises:
-        ValueError: there is no such module or function; one line that shows the valid form.
-    """
-    module_name, _, function_name = path.partition(":")
-    form = "write module:function, such as storefront.journeys:checkout"
-    if not module_name or not function_name:
-        raise ValueError(f"{path!r} is no journey path; {form}")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise ValueError(f"module {module_name!r} cannot be imported ({reason}); {form}") from error
-    journey = getattr(module, function_name, None)
-    if not callable(journey):
-        raise ValueError(  # noqa: TRY004 - the path is wrong, not its type
-            f"module {module_name!r} has no function {function_name!r}; {form}"
-        )
-    found: Journey = journey
-    return found
 
 
 @dataclass(frozen=True, slots=True)

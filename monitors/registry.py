@@ -18,11 +18,12 @@ from monitors.collectors.signals import SignalCollector
 from monitors.collectors.wal import WalCollector
 from monitors.exporter import Exporter, allow_many_files
 from monitors.families import Collector
-from monitors.journeys import JourneyCollector, JourneyPlan, JourneyTimer, load_journey
+from monitors.journeys import JourneyCollector, JourneyPlan, JourneyTimer
 from monitors.page import Page
 from monitors.probes.modules import load_modules
 from monitors.queries import load_queries
 from monitors.settings import JourneySettings, MonitorSettings
+from storewatch.core.journey import load_journey
 from storewatch.core.parts import IncidentSource, SignalSource, WalSource
 
 

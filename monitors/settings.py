@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from monitors.journeys import load_journey
 from monitors.probes.modules import load_modules
 from monitors.queries import load_queries
+from storewatch.core.journey import load_journey
 from storewatch.schema import BesidePath, Duration, Section
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
@@ -109,6 +109,11 @@ class JourneySettings(Section):
     timeout: Duration = 30.0
     shoppers: tuple[int, int] = (490, 499)
     """First and last shopper number; keep them apart from the load test's shoppers."""
+
+
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Upper bounds of the edge's histogram, in seconds. 0.2 and 2.0 are the service levels' thresholds
+and must stay."""
 
 
 class EdgeSettings(Section):

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+
+from storewatch.core.figures import moment, number
 
 _BASE = Path(__file__).parent / "templates"
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 920, 220, 60, 12, 12, 26
@@ -27,42 +28,6 @@ def page_environment(folder: Path) -> Environment:
     environment.filters["moment"] = moment
     environment.globals["chart"] = chart
     return environment
-
-
-def number(value: float | None, unit: str = "") -> str:
-    """Write a value for people: times in ms, s, min or h, bytes in powers of 1024."""
-    if value is None:
-        return "-"
-    if unit == "s":
-        return _seconds(value)
-    if unit == "bytes":
-        scaled, prefixes = float(value), ["B", "KiB", "MiB", "GiB", "TiB"]
-        while scaled >= 1024 and len(prefixes) > 1:
-            scaled /= 1024
-            prefixes.pop(0)
-        return f"{scaled:.1f} {prefixes[0]}" if prefixes[0] != "B" else f"{scaled:.0f} B"
-    if unit == "ratio":
-        return f"{value * 100:.3g} %"
-    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
-    if value == 1 and len(unit) > 2:
-        unit = unit.removesuffix("es" if unit.endswith("sses") else "s")
-    return f"{text} {unit}".strip()
-
-
-def _seconds(value: float) -> str:
-    size = abs(value)
-    if size >= 3600:
-        return f"{value / 3600:.3g} h"
-    if size >= 600:
-        return f"{value / 60:.3g} min"
-    if size >= 1 or size == 0:
-        return f"{value:.1f} s" if size else "0 s"
-    return f"{value * 1000:.3g} ms"
-
-
-def moment(value: datetime) -> str:
-    """Write a moment for people, in UTC."""
-    return value.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from alerting.settings import AlertSettings
 from backup.settings import BackupSettings
 from chaos.settings import ChaosSettings
 from loadtests.settings import LoadSettings
-from monitors.journeys import load_journey
 from monitors.settings import MonitorSettings
 from runbooks.settings import RunbookSettings
+from storewatch.core.journey import load_journey
 from storewatch.schema import Duration, Section
 
 

@@ -1,7 +1,8 @@
 """One walk of a journey outside its timer, for proofs and for a drill's application."""
 
-from monitors.journeys import JourneyPlan, JourneyResult, JourneyTimer, load_journey
+from monitors.journeys import JourneyPlan, JourneyResult, JourneyTimer
 from storewatch.core.errors import BackupError
+from storewatch.core.journey import load_journey
 
 _SHOPPERS = (470, 479)
 """Nobody else walks as these; the shop that they walk through is a restored one anyway."""

@@ -1,4 +1,8 @@
-"""The only place that constructs the parts and hands them to each other."""
+"""The only place that constructs the parts and hands them to each other.
+
+What a part is made of is imported when it is asked for: a command that an engineer types at night,
+or that is a step of a runbook, loads no database, no supervisor and no probe that it does not use.
+"""
 
 import contextlib
 import importlib.metadata
@@ -7,32 +11,30 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from alerting import prometheus, routes, rules
-from alerting.anomaly import learn
-from alerting.incidents import IncidentBook
-from alerting.reconcile import Reconciler
 from alerting.slo import Slo
-from alerting.webhook import Alertmanager
 from chaos import lease
-from monitors.collectors.edge import BUCKETS_S
-from monitors.live import Trial, trials
-from monitors.registry import journey_plan
-from runbooks.page import Library
-from runbooks.runner import run_page
+from monitors.settings import BUCKETS_S
 from storewatch import tools
 from storewatch.config import Config
 from storewatch.core.clock import utc_now
 from storewatch.core.errors import ChaosError
 from storewatch.own_processes import address, own_processes
-from storewatch.processes import Stack
-from storewatch.store.database import open_database
 from storewatch.store.evidence import EvidenceStore
 from storewatch.store.files import write_atomic
-from storewatch.store.prometheus_api import range_query
+
+if TYPE_CHECKING:
+    from alerting.anomaly import learn
+    from alerting.incidents import IncidentBook
+    from alerting.reconcile import Reconciler
+    from alerting.webhook import Alertmanager
+    from monitors.live import Trial
+    from runbooks.page import Library
+    from storewatch.processes import Stack
 
 REPAIR_SECTIONS = ("mitigation", "verify")
 # What the exporter's histograms have: an SLO at another threshold is refused.
@@ -65,13 +67,18 @@ class Parts:
         return self.config.settings.state_database or default
 
     @cached_property
-    def incidents(self) -> IncidentBook:
+    def incidents(self) -> "IncidentBook":
         """The book of incidents in the state database."""
+        from alerting.incidents import IncidentBook
+        from storewatch.store.database import open_database
+
         return IncidentBook(open_database(self.state_url))
 
     @cached_property
-    def alertmanager(self) -> Alertmanager:
+    def alertmanager(self) -> "Alertmanager":
         """Alertmanager's API; the receivers are the desk's."""
+        from alerting.webhook import Alertmanager
+
         windows = self.config.settings.alerting.maintenance
         return Alertmanager(
             self.alertmanager_url,
@@ -95,13 +102,17 @@ class Parts:
         return self.config.home / "alertmanager" / "desk.token"
 
     @cached_property
-    def runbooks(self) -> Library:
+    def runbooks(self) -> "Library":
         """The runbook pages."""
+        from runbooks.page import Library
+
         return Library(self.config.settings.runbooks.folders)
 
     @cached_property
-    def stack(self) -> Stack:
+    def stack(self) -> "Stack":
         """The processes of the shop and our own."""
+        from storewatch.processes import Stack
+
         own = [p for p in own_processes(self.config) if p.name in self.config.settings.run]
         processes = [*self.config.settings.processes, *own]
         return Stack(self.config.home, processes, self.config.environment)
@@ -112,16 +123,21 @@ class Parts:
         return self.config.home / "anomaly" / "seasons.json"
 
     @cached_property
-    def signals(self) -> learn.Signals:
+    def signals(self) -> "learn.Signals":
         """What signals should bring now."""
+        from alerting.anomaly import learn
+
         return learn.Signals(self.config.settings.alerting.anomaly, self.seasons_file)
 
-    def learn_seasons(self, now: float) -> learn.Seasons:
+    def learn_seasons(self, now: float) -> "learn.Seasons":
         """Learn what signals should bring and keep it.
 
         Raises:
             UnreachableError: Prometheus does not answer; what was learnt before stays.
         """
+        from alerting.anomaly import learn
+        from storewatch.store.prometheus_api import range_query
+
         settings = self.config.settings.alerting
         ask = partial(range_query, address(settings.prometheus.listen), strict=True)
         seasons = learn.learn(settings.anomaly, ask, now, self.incidents.list())
@@ -158,8 +174,10 @@ class Parts:
         for held in lease.open_leases():
             held.path().unlink(missing_ok=True)
 
-    def reconciler(self) -> Reconciler:
+    def reconciler(self) -> "Reconciler":
         """Return what keeps the book in step with Alertmanager."""
+        from alerting.reconcile import Reconciler
+
         return Reconciler(self.incidents, self.alertmanager)
 
     def render(self) -> dict[str, Path]:
@@ -180,8 +198,11 @@ class Parts:
             write_atomic(files[name], text.encode(), mode=mode)
         return files
 
-    def try_everything(self) -> Iterator[Trial]:
+    def try_everything(self) -> "Iterator[Trial]":
         """Try once what is watched."""
+        from monitors.live import trials
+        from monitors.registry import journey_plan
+
         settings, home = self.config.settings.monitors, self.config.home
         os.environ.update(self.config.environment)  # journeys may read it
         return trials(settings, home, [journey_plan(one, home) for one in settings.journeys])
@@ -216,6 +237,8 @@ class Parts:
         say: Callable[[str], None],
     ) -> Any:
         """Run the steps of a page with the secrets in its environment."""
+        from runbooks.runner import run_page
+
         page = self.runbooks.page(name)
         timeout_s = self.config.settings.runbooks.step_timeout
         return run_page(page, sections, parameters, self.environment, timeout_s, say)

@@ -10,7 +10,7 @@ from alerting.anomaly.bounds import Expectation, Occasion, bounds
 from alerting.anomaly.rules import ALERT
 from alerting.anomaly.season import WEEK_S, History, Season, Span, fit, hours
 from alerting.anomaly.settings import AnomalySettings, SignalSettings
-from alerting.incidents import Incident
+from alerting.incident import Incident
 from alerting.windows import Severity
 from storewatch.core.clock import parse_rfc3339
 from storewatch.core.errors import AlertError

@@ -20,13 +20,10 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 
 from monitors.collectors.follow import LogFollower, Position
 from monitors.families import counter, value
-from monitors.settings import EdgeSettings
+from monitors.settings import BUCKETS_S, EdgeSettings
 from storewatch.store.files import write_atomic
 
 _log = logging.getLogger(__name__)
-
-BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Upper bounds in seconds. 0.2 and 2.0 are the service levels' thresholds and must stay."""
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _INITIAL_STATUSES = (200, 500, 502, 503, 504)

@@ -11,7 +11,7 @@ from alerting.anomaly.learn import load
 from alerting.anomaly.season import Season
 from storewatch.cli.common import config_option, json_option, parts, print_json, print_table, say
 from storewatch.core.clock import from_unix, rfc3339
-from storewatch.pages import number
+from storewatch.core.figures import number
 
 
 @click.group()

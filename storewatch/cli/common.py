@@ -22,8 +22,8 @@ from backup.settings import BackupSettings
 from storewatch.config import DEFAULT_FILE, load_config
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence, Measurement
+from storewatch.core.figures import number
 from storewatch.core.names import CONFIG_VARIABLE
-from storewatch.pages import number
 from storewatch.wiring import Parts
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -17,8 +17,8 @@ from storewatch.cli.common import (
     say,
     target_text,
 )
+from storewatch.core.figures import number
 from storewatch.demo import run_demo
-from storewatch.pages import number
 
 _STYLE = {"PASS": "green", "ready": "green", "FAIL": "red"}
 

@@ -22,6 +22,7 @@ from storewatch.cli.transfer import transferring
 from storewatch.core.clock import utc_now
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence
+from storewatch.core.figures import moment, number
 from storewatch.core.names import (
     RECOVERY_TIME_S,
     TIME_TO_DETECT_S,
@@ -29,7 +30,6 @@ from storewatch.core.names import (
     TIME_TO_REDUNDANCY_S,
 )
 from storewatch.core.targets import Verdict
-from storewatch.pages import moment, number
 from storewatch.proving import find_failover, run_proof
 from storewatch.walking import walk_journey
 

@@ -11,7 +11,7 @@ from storewatch.cli.common import (
     print_table,
 )
 from storewatch.core.evidence import KINDS
-from storewatch.pages import moment, number
+from storewatch.core.figures import moment, number
 
 
 @click.group()

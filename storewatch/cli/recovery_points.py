@@ -6,7 +6,7 @@ from typing import Any
 from backup.catalogue import RecoveryPoint, Standing
 from backup.wal.reach import Reach
 from storewatch.core.clock import rfc3339
-from storewatch.pages import moment, number
+from storewatch.core.figures import moment, number
 
 Reaches = Mapping[str, Mapping[str, Reach]]
 

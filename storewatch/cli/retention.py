@@ -26,8 +26,8 @@ from storewatch.cli.common import (
 from storewatch.cli.transfer import transferring
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence
+from storewatch.core.figures import moment
 from storewatch.core.targets import worst
-from storewatch.pages import moment
 from storewatch.store.evidence import EvidenceStore
 
 tier_option = click.option("--tier", help="One tier; default: all.")

@@ -22,7 +22,7 @@ from storewatch.cli.common import (
     say,
 )
 from storewatch.core.errors import UsageError
-from storewatch.pages import number
+from storewatch.core.figures import number
 from storewatch.proving import find_proof
 from storewatch.store.files import write_atomic
 from storewatch.tools import find_program

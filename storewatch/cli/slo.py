@@ -6,7 +6,7 @@ from alerting.slo import Slo
 from alerting.slo_status import describe, read_status, verdict_of
 from storewatch.cli.common import config_option, json_option, parts, print_json, print_table, say
 from storewatch.core.errors import UsageError
-from storewatch.pages import number
+from storewatch.core.figures import number
 
 
 @click.group()

@@ -17,7 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from storewatch.pages import number
+from storewatch.core.figures import number
 
 _PLAIN_LINE_EVERY_S = 5.0
 Report = Callable[[str, int, int | None], None]

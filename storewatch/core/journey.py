@@ -4,6 +4,7 @@ A journey is a function over a `Shopper`. What drives the shopper (requests on a
 under load) is not the journey's business.
 """
 
+import importlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,9 +24,17 @@ class JourneyFailedError(Exception):
 class Response(Protocol):
     """The part of an HTTP response that journeys may rely on (requests has more)."""
 
-    status_code: int
-    text: str
-    headers: Any
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+
+    @property
+    def headers(self) -> Any:
+        """The headers; their names are found in any case."""
 
     def json(self) -> Any:
         """Return the body decoded from JSON."""
@@ -127,3 +136,27 @@ class SteppingShopper:
 
     def _record(self, name: str, started: float, error: str) -> None:
         self.steps.append(StepResult(name, not error, time.monotonic() - started, error))
+
+
+def load_journey(path: str) -> Journey:
+    """Return the journey function of `module:function`.
+
+    Raises:
+        ValueError: there is no such module or function; one line that shows the valid form.
+    """
+    module_name, _, function_name = path.partition(":")
+    form = "write module:function, such as storefront.journeys:checkout"
+    if not module_name or not function_name:
+        raise ValueError(f"{path!r} is no journey path; {form}")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise ValueError(f"module {module_name!r} cannot be imported ({reason}); {form}") from error
+    journey = getattr(module, function_name, None)
+    if not callable(journey):
+        raise ValueError(  # noqa: TRY004 - the path is wrong, not its type
+            f"module {module_name!r} has no function {function_name!r}; {form}"
+        )
+    found: Journey = journey
+    return found

@@ -1,6 +1,7 @@
 """What tests ask the book of incidents."""
 
-from alerting.incidents import Incident, IncidentBook
+from alerting.incident import Incident
+from alerting.incidents import IncidentBook
 
 
 def incidents(book: IncidentBook, name: str) -> list[Incident]:

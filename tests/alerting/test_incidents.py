@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from alerting.incidents import Alert, IncidentBook, normal_moment
+from alerting.incident import Alert, normal_moment
+from alerting.incidents import IncidentBook
 from storewatch.core.errors import UsageError
 from storewatch.store.database import open_database
 

@@ -8,7 +8,8 @@ from incident_book import incidents
 from running import until
 from sqlalchemy.exc import OperationalError
 
-from alerting.incidents import Alert, IncidentBook
+from alerting.incident import Alert
+from alerting.incidents import IncidentBook
 from alerting.reconcile import LOOK_EVERY_S, LOOKS_BEFORE_RESOLVING, Reconciler
 from storewatch.core.clock import rfc3339, utc_now
 from storewatch.core.errors import UnreachableError

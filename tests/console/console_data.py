@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from alerting.incidents import Alert, IncidentBook
+from alerting.incident import Alert
+from alerting.incidents import IncidentBook
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.targets import Target, Verdict
 from storewatch.store.evidence import EvidenceStore

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from alerting.incidents import Alert, IncidentBook
+from alerting.incident import Alert
+from alerting.incidents import IncidentBook
 from monitors.collectors.incidents import IncidentCollector
 from monitors.collectors.wal import WalCollector
 from storewatch.core.parts import ArchivedTier, WalArchive

@@ -8,8 +8,8 @@ import pytest
 import walks
 from watching import free_port, one, reply, samples, until
 
-from monitors.journeys import JourneyCollector, JourneyPlan, JourneyTimer, load_journey
-from storewatch.core.journey import Journey
+from monitors.journeys import JourneyCollector, JourneyPlan, JourneyTimer
+from storewatch.core.journey import Journey, load_journey
 
 Web = Callable[[Callable[[BaseHTTPRequestHandler], None]], str]
 
