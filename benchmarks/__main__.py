@@ -11,6 +11,7 @@ from benchmarks.backup import (
     restore_throughput_ratio,
 )
 from benchmarks.edge import edge_lines_per_s, edge_vs_mtail_ratio
+from benchmarks.load import load_vs_k6_ratio, load_vs_locust_ratio
 from benchmarks.probe import (
     probe_1000_targets_core_ratio,
     probe_1000_targets_rss_bytes,
@@ -34,6 +35,8 @@ FIGURES = {
         probe_1000_targets_core_ratio,
         probe_1000_targets_rss_bytes,
         probe_added_latency_p99_s,
+        load_vs_k6_ratio,
+        load_vs_locust_ratio,
         backup_throughput_ratio,
         restore_throughput_ratio,
         backup_rss_peak_bytes,
@@ -49,7 +52,7 @@ def main(names: list[str]) -> int:
         return 2
     figures = [FIGURES[name]() for name in names or FIGURES]
     for figure in figures:
-        ratio = "-" if figure.ratio is None else f"{figure.ratio:.1f}"
+        ratio = "-" if figure.ratio is None else f"{figure.ratio:.2f}"
         print(
             f"{figure.name}: {number(figure.value)} {figure.unit}; {figure.peer}:"
             f" {number(figure.peer_value)}; ratio {ratio} (target {figure.target})"

@@ -1,19 +1,115 @@
 """When journeys are meant to start. Open arrivals: nothing that the shop does moves them."""
 
-from collections.abc import Iterator
+import math
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 
-def constant(rate: float, duration_s: float) -> Iterator[float]:
-    """Yield intended starts in seconds from the beginning, `rate` a second, evenly spaced.
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of a run in which the rate is constant or goes evenly from one to another.
+
+    Attributes:
+        name: unique within a run.
+        duration_s: how long it takes.
+        start_rate, end_rate: journeys per second at its beginning and end.
+        counts: whether it belongs to the figures of the run as a whole; warm-up and ramps do not.
+    """
+
+    name: str
+    duration_s: float
+    start_rate: float
+    end_rate: float
+    counts: bool = True
+
+    @property
+    def journeys(self) -> float:
+        """How many journeys are meant to start in it."""
+        return self.duration_s * (self.start_rate + self.end_rate) / 2
+
+    def moment(self, journeys: float) -> float:
+        """Return after how many seconds so many journeys are meant to have started.
+
+        Source: the rate is linear, so the count is a quadratic in time; solved in the form that
+        keeps its digits where the rates are nearly equal.
+        """
+        slope = (self.end_rate - self.start_rate) / self.duration_s
+        root = math.sqrt(max(0.0, self.start_rate**2 + 2 * slope * journeys))
+        return 2 * journeys / (self.start_rate + root) if journeys else 0.0
+
+
+def even(stages: Sequence[Stage]) -> Iterator[float]:
+    """Yield intended starts in seconds, evenly spaced; none at the end of the last stage."""
+    return _scheduled(stages, (float(number) for number in _naturals()))
+
+
+def poisson(stages: Sequence[Stage], seed: str) -> Iterator[float]:
+    """Yield intended starts in seconds of a Poisson process: as independent shoppers come.
+
+    Source: the gaps of a process with rate 1 are exponential with mean 1; a rate that changes
+    stretches its time (time change of the non-homogeneous process).
 
     Args:
-        rate: journeys per second.
-        duration_s: no arrival is meant to start at or after this.
+        stages: the rate over time.
+        seed: the same seed gives the same arrivals.
     """
+    return _scheduled(stages, _exponential_sums(random.Random(seed)))
+
+
+def _scheduled(stages: Sequence[Stage], counts: Iterator[float]) -> Iterator[float]:
+    """Yield the moments at which the number of journeys reaches each of the rising counts."""
+    begun_s = passed = 0.0
+    count = next(counts)
+    for stage in stages:
+        while count - passed < stage.journeys:
+            yield begun_s + stage.moment(count - passed)
+            count = next(counts)
+        begun_s += stage.duration_s
+        passed += stage.journeys
+
+
+def _naturals() -> Iterator[int]:
     number = 0
-    while (moment := number / rate) < duration_s:
-        yield moment
+    while True:
+        yield number
         number += 1
+
+
+def _exponential_sums(chance: random.Random) -> Iterator[float]:
+    total = 0.0
+    while True:
+        total += chance.expovariate(1.0)
+        yield total
+
+
+def replayed(lines: Iterable[str]) -> list[float]:
+    """Return the moments of a recording, in seconds from its first line.
+
+    Args:
+        lines: one number of seconds a line, such as the Unix time of each request, in order; empty
+            lines and those that begin with # are left out.
+
+    Raises:
+        ValueError: a line is no number, comes before the one above it, or there is none.
+    """
+    moments: list[float] = []
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            moment = float(text)
+        except ValueError:
+            raise ValueError(
+                f"line {number}: {text!r} is no number; write seconds, one arrival a line"
+            ) from None
+        if not math.isfinite(moment) or (moments and moment < moments[-1]):
+            raise ValueError(f"line {number}: {text} comes before the line above it; sort the file")
+        moments.append(moment)
+    if not moments:
+        raise ValueError("there is no arrival; write seconds, one arrival a line")
+    return [moment - moments[0] for moment in moments]
 
 
 # Shopper numbers are partitioned: of each 500 the last 20 belong to the journeys on a timer (490

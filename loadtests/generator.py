@@ -5,8 +5,8 @@ patches sockets and threads. Prints one JSON object a second; SIGTERM and SIGINT
 and so does a reader of these lines that is gone. Journeys under way are finished, then
 `summary.json` is written.
 
-Connections are kept open between journeys of one virtual shopper, cookies are not. Certificates
-are checked against the plan's CA file (Locust's own default checks nothing).
+What a shopper sends with is loadtests/curl.py; cookies do not outlive a journey. Certificates are
+checked against the plan's CA file (Locust's own default checks nothing).
 """
 
 # ruff: noqa: E402 - gevent must patch before anything else is imported
@@ -14,38 +14,46 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import importlib
+import gc
 import json
+import random
 import signal
-import ssl
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import gevent
 import psutil
 from gevent.event import Event
-from gevent.queue import Empty, Queue
-from locust import FastHttpUser, task
+from gevent.queue import Queue
+from locust import User, task
 from locust.env import Environment
 
-from loadtests.arrivals import constant, shopper_number
+from loadtests.arrivals import shopper_number
+from loadtests.curl import CurlSession, Transfers
 from loadtests.plan import Plan
 from loadtests.recorder import Recorder, Visit
-from storewatch.core.journey import Journey, JourneyFailedError, Response, SteppingShopper
+from storewatch.core.journey import (
+    Journey,
+    JourneyFailedError,
+    Response,
+    SteppingShopper,
+    load_journey,
+)
+
+_SERVER_ERROR = 500
 
 
 class Run:
     """What the virtual shoppers of one run share."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
-        module, _, function = plan.journey.partition(":")
         self.plan = plan
-        self.journey: Journey = getattr(importlib.import_module(module), function)
-        self.recorder = Recorder(folder, plan.warm_up_s)
-        self.arrivals: Queue[tuple[int, float]] = Queue()
+        self.journeys = {one.name: load_journey(one.path) for one in plan.journeys}
+        self.recorder = Recorder(folder, plan.stages, mixed=len(plan.journeys) > 1)
+        self.transfers = Transfers()
+        self.arrivals: Queue[tuple[int, float, str]] = Queue()
         self.beginning = time.monotonic()
         self.busy = 0
         self.ending = Event()
@@ -55,11 +63,15 @@ class Run:
         return time.monotonic() - self.beginning
 
     def schedule(self) -> None:
-        """Hand out arrivals at their moments until the plan or the run ends."""
-        for number, moment in enumerate(constant(self.plan.rate, self.plan.duration_s)):
-            if self.ending.wait(max(0.0, moment - self.elapsed())):
-                return
-            self.arrivals.put((number, moment))
+        """Hand out arrivals at their moments; the run's end is the end of this greenlet."""
+        chance = random.Random(self.plan.run)
+        names = [one.name for one in self.plan.journeys]
+        weights = [one.weight for one in self.plan.journeys]
+        for number, moment in enumerate(self.plan.arrivals()):
+            if (early_s := moment - self.elapsed()) > 0:
+                gevent.sleep(early_s)
+            self.arrivals.put((number, moment, chance.choices(names, weights)[0]))
+        gevent.sleep(max(0.0, self.plan.duration_s - self.elapsed()))
 
     def report(self) -> None:
         """Print how far the run is, at once and then every second."""
@@ -81,7 +93,7 @@ class Run:
     def give_up_waiting(self) -> None:
         """Count the arrivals that no shopper took before the end."""
         while not self.arrivals.empty():
-            _, intended_s = self.arrivals.get_nowait()
+            _, intended_s, _ = self.arrivals.get_nowait()
             self.recorder.miss(intended_s)
 
 
@@ -100,47 +112,56 @@ class _KeptOrder(dict[str, Any]):
             self._recorder.order(value)
 
 
-class VirtualShopper(FastHttpUser):  # type: ignore[misc]
+class VirtualShopper(User):  # type: ignore[misc]
     """Takes the next arrival, lives through the journey, takes the next."""
 
     abstract = True
     run_: Run
-    max_redirects = 5
-    max_retries = 0
+
+    def on_start(self) -> None:
+        """Get what requests are sent with."""
+        plan = self.run_.plan
+        self._session = CurlSession(
+            self.run_.transfers, plan.base_url, plan.ca_file, plan.timeout_s
+        )
 
     @task  # type: ignore[untyped-decorator]
     def visit(self) -> None:
-        """Serve one arrival."""
+        """Serve arrivals until the runner ends; Locust's own round costs as much as a request."""
+        while True:
+            self._serve()
+
+    def _serve(self) -> None:
         run = self.run_
-        try:
-            number, intended_s = run.arrivals.get(timeout=0.5)
-        except Empty:
-            return
+        number, intended_s, name = run.arrivals.get()
         started_s = run.elapsed()
         if started_s - intended_s > run.plan.patience_s:
             run.recorder.miss(intended_s)
             return
         run.busy += 1
-        self.client.cookiejar.clear()
+        self._session.forget()
         shopper = SteppingShopper(
             self._send,
             _KeptOrder(run.recorder, number=shopper_number(number), run=run.plan.run),
         )
         error = "not over long after the end of the run, given up"
         try:
-            error = _outcome(run.journey, shopper)
+            error = _outcome(run.journeys[name], shopper)
         finally:  # also when the greenlet is ended
             run.busy -= 1
             steps = tuple(shopper.steps)
-            run.recorder.visit(Visit(intended_s, started_s, run.elapsed(), steps, error))
+            run.recorder.visit(Visit(name, intended_s, started_s, run.elapsed(), steps, error))
 
     def _send(self, method: str, path: str, route: str | None, options: dict[str, Any]) -> Response:
-        response = self.client.request(method, path, name=route or path, **options)
-        ok = 0 < response.status_code < 500
-        self.run_.recorder.request(self.run_.elapsed(), ok=ok)
-        if response.status_code == 0:
-            raise ConnectionError(str(response.error))
-        return cast(Response, response)
+        ok, begun_s = False, self.run_.elapsed()
+        try:
+            response = self._session.request(method, path, **options)
+            ok = response.status_code < _SERVER_ERROR
+            return response
+        finally:
+            now_s = self.run_.elapsed()
+            where = f"{method} {route or path}"
+            self.run_.recorder.request(now_s, where, now_s - begun_s, ok=ok)
 
 
 def _outcome(journey: Journey, shopper: SteppingShopper) -> str:
@@ -157,26 +178,11 @@ def _outcome(journey: Journey, shopper: SteppingShopper) -> str:
     return ""
 
 
-def _context_factory(plan: Plan) -> Callable[[], ssl.SSLContext]:
-    """Read the CA once; every connection shares the context and so resumes its sessions."""
-    context = ssl.create_default_context(cafile=plan.ca_file)
-    return lambda: context
-
-
 def main(plan_file: Path, folder: Path) -> int:
     """Generate the load of a plan; write `summary.json` and `ledger.jsonl` into the folder."""
     plan = Plan.read(plan_file)
     run = Run(plan, folder)
-    attributes = {
-        "abstract": False,
-        "run_": run,
-        "host": plan.base_url,
-        "insecure": False,
-        "ssl_context_factory": staticmethod(_context_factory(plan)),
-        "connection_timeout": plan.timeout_s,
-        "network_timeout": plan.timeout_s,
-    }
-    user_class = type("Shopper", (VirtualShopper,), attributes)
+    user_class = type("Shopper", (VirtualShopper,), {"abstract": False, "run_": run})
     environment = Environment(user_classes=[user_class], catch_exceptions=False)
     runner = environment.create_local_runner()
     process = psutil.Process()
@@ -184,10 +190,13 @@ def main(plan_file: Path, folder: Path) -> int:
         gevent.signal_handler(number, run.ending.set)
     runner.start(plan.shoppers, spawn_rate=100)
     runner.spawning_greenlet.join()
+    gc.freeze()  # what was imported is looked at no more
     cpu_before = process.cpu_times()
     run.beginning = time.monotonic()
     reporting = gevent.spawn(run.report)
-    gevent.spawn(run.schedule).get()  # an error in it is one of the run
+    scheduling = gevent.spawn(run.schedule)
+    run.ending.rawlink(lambda _: scheduling.kill(block=False))
+    scheduling.get()  # an error in it is one of the run
     duration_s = run.elapsed()
     cpu = process.cpu_times()
     used_s = cpu.user + cpu.system - cpu_before.user - cpu_before.system

@@ -1,21 +1,26 @@
 """What the generator keeps of a run: histograms, a curve per second, the ledger of orders."""
 
+import bisect
+import itertools
 import json
 from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hdrh.histogram import HdrHistogram
+import orjson
 
+from loadtests.arrivals import Stage
+from loadtests.histogram import Histogram, bucket, merged
 from storewatch.core.errors import LoadError
 from storewatch.core.journey import StepResult
 from storewatch.store.files import write_atomic
 
-# 1 microsecond to 10 minutes at 3 significant digits: a percentile is off by less than 0.1 %.
-_LOWEST_US, _HIGHEST_US, _DIGITS = 1, 600_000_000, 3
-ALL_STEPS = "all"
-# A second's histogram takes 170 KB: it is kept this long, then only its quantiles are.
+WINDOW_S = 10
+MOST_ROUTES = 100
+OTHER_ROUTES = "other"
+# A second's histogram is kept this long, then only its quantiles are: memory does not grow.
 _SECONDS_IN_FULL = 120
 
 
@@ -23,6 +28,7 @@ _SECONDS_IN_FULL = 120
 class Visit:
     """One journey as it went; moments are seconds from the beginning of the run."""
 
+    journey: str
     intended_s: float
     started_s: float
     ended_s: float
@@ -37,24 +43,32 @@ class Second:
     arrivals: int = 0
     requests: int = 0
     failed: int = 0
-    latency: dict[str, float | None] | None = None
-    histogram: Any = field(default_factory=lambda: _histogram())
-
-    def record(self, latency_s: float) -> None:
-        """Take in a step's latency, unless the second is closed."""
-        if self.latency is None:
-            _record(self.histogram, latency_s)
-
-    def close(self) -> dict[str, float | None]:
-        """Let the histogram go and return its quantiles."""
-        if self.latency is None:
-            self.latency = percentiles(self.histogram)
-            self.histogram = None
-        return self.latency
+    latency: Histogram = field(default_factory=Histogram)
+    quantiles: dict[str, float | None] | None = None
 
 
-def _histogram() -> Any:
-    return HdrHistogram(_LOWEST_US, _HIGHEST_US, _DIGITS)
+@dataclass(slots=True)
+class Cell:
+    """What became of the visits of one journey in one stage.
+
+    Attributes:
+        steps: latency by step; the first of each visit counts from the intended start.
+        visit: from the intended start to the end.
+    """
+
+    visits: int = 0
+    failed: int = 0
+    steps: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
+    visit: Histogram = field(default_factory=Histogram)
+
+
+@dataclass(slots=True)
+class StageCounts:
+    """What a stage counts beside its visits."""
+
+    missed: int = 0
+    requests: int = 0
+    requests_failed: int = 0
 
 
 class Recorder:
@@ -62,88 +76,121 @@ class Recorder:
 
     Args:
         folder: where the files go.
-        warm_up_s: visits meant to start before this are left out of everything but the ledger.
+        stages: of the run; what is meant to start in one that does not count is left out of
+            everything but its own figures, the curves and the ledger.
+        mixed: whether there is more than one journey; steps are then named with theirs.
     """
 
-    def __init__(self, folder: Path, warm_up_s: float) -> None:
+    def __init__(self, folder: Path, stages: Sequence[Stage], *, mixed: bool = False) -> None:
         self.folder = folder
-        self.warm_up_s = warm_up_s
-        self.missed = 0
+        self.acknowledged = 0
         self.visits = 0
         self.failed = 0
-        self.requests = 0
-        self.failed_requests = 0
-        self.acknowledged = 0
         self.errors: Counter[str] = Counter()
-        self._latency: dict[str, Any] = defaultdict(_histogram)
-        self._journey = _histogram()
-        self._service = _histogram()
-        self._lateness = _histogram()
+        self._mixed = mixed
+        self._stages = list(stages)
+        self._counts = [StageCounts() for _ in stages]
+        self._ends = list(itertools.accumulate(stage.duration_s for stage in stages))[:-1]
+        self._cells: defaultdict[tuple[int, str], Cell] = defaultdict(Cell)
+        self._routes: dict[str, Histogram] = {}
+        self._service = Histogram()
+        self._lateness = Histogram()
+        self._windows: defaultdict[int, Histogram] = defaultdict(Histogram)
         self._seconds: dict[int, Second] = {}
         self._in_full: deque[int] = deque()
-        self._ledger = (folder / "ledger.jsonl").open("a", buffering=1)
+        self._ledger = (folder / "ledger.jsonl").open("ab", buffering=0)
 
     def attempted(self, idempotency_key: str) -> None:
         """Write down that an order is about to be sent, before it is sent."""
-        self._ledger.write(json.dumps({"attempt": idempotency_key}) + "\n")
+        self._ledger.write(orjson.dumps({"attempt": idempotency_key}) + b"\n")
 
     def order(self, order: dict[str, Any]) -> None:
         """Write down an order that the shop has acknowledged."""
         self.acknowledged += 1
-        self._ledger.write(json.dumps({"order": order}) + "\n")
+        self._ledger.write(orjson.dumps({"order": order}) + b"\n")
 
-    def request(self, at_s: float, *, ok: bool) -> None:
-        """Count one HTTP request answered `at_s` seconds after the beginning."""
-        if at_s >= self.warm_up_s:
-            self.requests += 1
-            self.failed_requests += not ok
+    def request(self, at_s: float, route: str, took_s: float, *, ok: bool) -> None:
+        """Count one HTTP request.
+
+        Args:
+            at_s: when it was answered, from the beginning of the run.
+            route: method and template; beyond `MOST_ROUTES` of them the rest is one.
+            took_s: from sending to its whole answer.
+            ok: whether it was answered, and not by an error of the server.
+        """
+        position = bisect.bisect_right(self._ends, at_s)
+        counts = self._counts[position]
+        counts.requests += 1
+        counts.requests_failed += not ok
+        if self._stages[position].counts:
+            known = self._routes.get(route) or self._new_route(route)
+            known.record(took_s)
         self._second(at_s).requests += 1
 
     def miss(self, intended_s: float) -> None:
         """Count an arrival that could not be started in time."""
-        if intended_s >= self.warm_up_s:
-            self.missed += 1
+        self._counts[bisect.bisect_right(self._ends, intended_s)].missed += 1
 
     def visit(self, visit: Visit) -> None:
         """Record one visit; its first step is measured from the intended start."""
+        waited_s = visit.started_s - visit.intended_s
         second = self._second(visit.intended_s)
         second.arrivals += 1
         second.failed += bool(visit.error)
-        waited_s = visit.started_s - visit.intended_s
-        for position, step in enumerate(visit.steps):
-            latency_s = step.duration_s + (waited_s if position == 0 else 0.0)
-            second.record(latency_s)
-            if visit.intended_s >= self.warm_up_s:
-                _record(self._latency[step.name], latency_s)
-                _record(self._latency[ALL_STEPS], latency_s)
-        if visit.intended_s < self.warm_up_s:
-            return
-        self.visits += 1
-        _record(self._journey, visit.ended_s - visit.intended_s)
-        _record(self._service, visit.ended_s - visit.started_s)
-        _record(self._lateness, waited_s)
-        if visit.error:
-            self.failed += 1
-            self.errors[visit.error[:200]] += 1
+        position = bisect.bisect_right(self._ends, visit.intended_s)
+        cell = self._cells[position, visit.journey]
+        before_s = waited_s
+        for step in visit.steps:
+            one = bucket(step.duration_s + before_s)
+            before_s = 0.0
+            cell.steps[step.name].count(one)
+            if second.quantiles is None:
+                second.latency.count(one)
+        cell.visits += 1
+        cell.failed += bool(visit.error)
+        cell.visit.record(visit.ended_s - visit.intended_s)
+        if self._stages[position].counts:
+            self.visits += 1
+            self.failed += bool(visit.error)
+            self._service.record(visit.ended_s - visit.started_s)
+            self._lateness.record(waited_s)
+            if visit.error:
+                self.errors[visit.error[:200]] += 1
 
     def summary(self, cpu_ratio: float, duration_s: float) -> dict[str, Any]:
         """Return all figures; latencies in seconds, `cpu_ratio` in cores used by the generator."""
+        seconds = [self._curve(number) for number in sorted(self._seconds)]
+        counting = [n for n, stage in enumerate(self._stages) if stage.counts]
+        journeys = sorted({journey for _, journey in self._cells})
+        cells = [cell for (stage, _), cell in self._cells.items() if stage in counting]
         return {
             "duration_s": round(duration_s, 3),
             "generator_cpu_ratio": round(cpu_ratio, 4),
-            "arrivals_missed": self.missed,
-            "visits": self.visits,
-            "visits_failed": self.failed,
-            "requests": self.requests,
-            "requests_failed": self.failed_requests,
+            **_tally(cells, [self._counts[n] for n in counting]),
             "orders_acknowledged": self.acknowledged,
             "errors": dict(self.errors.most_common(20)),
-            "steps": {name: percentiles(h) for name, h in self._latency.items()},
-            "journey": percentiles(self._journey),
-            "service": percentiles(self._service),
-            "lateness": percentiles(self._lateness),
-            "spectrum": spectrum(self._latency[ALL_STEPS]),
-            "seconds": [self._curve(s, v) for s, v in sorted(self._seconds.items())],
+            "by_step": self._by_step(counting),
+            "by_journey": {
+                one: found
+                for one in journeys
+                if (found := _tally([self._cells[n, one] for n in counting], []))["visits"]
+            },
+            "by_route": {name: one.quantiles() for name, one in sorted(self._routes.items())},
+            "by_stage": [
+                {
+                    "name": stage.name,
+                    **_tally([self._cells[n, one] for one in journeys], [self._counts[n]]),
+                }
+                for n, stage in enumerate(self._stages)
+            ],
+            "service": self._service.quantiles(),
+            "lateness": self._lateness.quantiles(),
+            "spectrum": merged(h for cell in cells for h in cell.steps.values()).spectrum(),
+            "windows": [
+                {"start_s": number * WINDOW_S, **window.quantiles()}
+                for number, window in sorted(self._windows.items())
+            ],
+            "seconds": seconds,
         }
 
     def write(self, cpu_ratio: float, duration_s: float) -> None:
@@ -152,48 +199,63 @@ class Recorder:
         text = json.dumps(self.summary(cpu_ratio, duration_s), indent=1) + "\n"
         write_atomic(self.folder / "summary.json", text.encode())
 
+    def _by_step(self, counting: list[int]) -> dict[str, dict[str, float | None]]:
+        steps: defaultdict[str, Histogram] = defaultdict(Histogram)
+        for (stage, journey), cell in self._cells.items():
+            for name, histogram in cell.steps.items():
+                if stage in counting:
+                    steps[f"{journey}/{name}" if self._mixed else name].add(histogram)
+        return {name: histogram.quantiles() for name, histogram in steps.items()}
+
+    def _new_route(self, route: str) -> Histogram:
+        known = len(self._routes) - (OTHER_ROUTES in self._routes)
+        return self._routes.setdefault(route if known < MOST_ROUTES else OTHER_ROUTES, Histogram())
+
     def _second(self, at_s: float) -> Second:
         number = int(at_s)
-        if number not in self._seconds:
-            self._seconds[number] = Second()
+        found = self._seconds.get(number)
+        if found is None:
+            found = self._seconds[number] = Second()
             self._in_full.append(number)
             while self._in_full[0] < number - _SECONDS_IN_FULL:
-                self._seconds[self._in_full.popleft()].close()
-        return self._seconds[number]
+                self._close(self._in_full.popleft())
+        return found
 
-    @staticmethod
-    def _curve(second: int, value: Second) -> dict[str, Any]:
-        quantiles = value.close()
+    def _close(self, number: int) -> dict[str, float | None]:
+        """Keep the quantiles of a second, give its histogram to its window, and let it go."""
+        second = self._seconds[number]
+        if second.quantiles is None:
+            second.quantiles = second.latency.quantiles()
+            if self._stages[bisect.bisect_right(self._ends, number)].counts:
+                self._windows[number // WINDOW_S].add(second.latency)
+            second.latency = Histogram()
+        return second.quantiles
+
+    def _curve(self, number: int) -> dict[str, Any]:
+        quantiles, second = self._close(number), self._seconds[number]
         return {
-            "second": second,
-            "arrivals": value.arrivals,
-            "failed": value.failed,
-            "requests": value.requests,
+            "second": number,
+            "arrivals": second.arrivals,
+            "failed": second.failed,
+            "requests": second.requests,
             "p50_s": quantiles["p50_s"],
             "p95_s": quantiles["p95_s"],
             "max_s": quantiles["max_s"],
         }
 
 
-def _record(histogram: Any, seconds: float) -> None:
-    histogram.record_value(min(max(round(seconds * 1e6), _LOWEST_US), _HIGHEST_US))
-
-
-def percentiles(histogram: Any) -> dict[str, float | None]:
-    """Return count, p50, p95, p99 and maximum in seconds; None where nothing was recorded."""
-    count = histogram.get_total_count()
-    result: dict[str, float | None] = {"count": count}
-    for name, quantile in (("p50_s", 50), ("p95_s", 95), ("p99_s", 99), ("max_s", 100)):
-        result[name] = histogram.get_value_at_percentile(quantile) / 1e6 if count else None
-    return result
-
-
-def spectrum(histogram: Any) -> list[tuple[float, float]]:
-    """Return (percentile, seconds) pairs for the percentile curve, dense towards the tail."""
-    if not histogram.get_total_count():
-        return []
-    marks = [0, 10, 25, 50, 75, 90, 95, 97.5, 99, 99.5, 99.9, 99.99, 100]
-    return [(mark, histogram.get_value_at_percentile(mark) / 1e6) for mark in marks]
+def _tally(cells: Iterable[Cell], counts: Iterable[StageCounts]) -> dict[str, Any]:
+    """Return counts and quantiles of some journeys in some stages together."""
+    cells, counts = list(cells), list(counts)
+    return {
+        "visits": sum(cell.visits for cell in cells),
+        "visits_failed": sum(cell.failed for cell in cells),
+        "arrivals_missed": sum(one.missed for one in counts),
+        "requests": sum(one.requests for one in counts),
+        "requests_failed": sum(one.requests_failed for one in counts),
+        "steps": merged(h for cell in cells for h in cell.steps.values()).quantiles(),
+        "visit": merged(cell.visit for cell in cells).quantiles(),
+    }
 
 
 def read_ledger(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

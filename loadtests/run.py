@@ -15,9 +15,10 @@ from typing import Any
 
 from loadtests import report, verdict
 from loadtests.ledger import Reconciliation, fetch_orders, reconcile
-from loadtests.plan import Plan
+from loadtests.plan import Plan, Share
+from loadtests.profiles import ProfileSettings
 from loadtests.recorder import read_ledger
-from loadtests.settings import LoadSettings, ProfileSettings, ReconciliationSettings
+from loadtests.settings import LoadSettings, ReconciliationSettings
 from storewatch.core.clock import utc_now
 from storewatch.core.errors import LoadError, UsageError
 from storewatch.core.evidence import Evidence, Measurement, new_id
@@ -28,6 +29,7 @@ Progress = Callable[[dict[str, Any]], None]
 # Clocks of client and database may differ by this much; orders are looked up from before the run.
 CLOCK_TOLERANCE = timedelta(seconds=30)
 _START_WITHIN_S = 60.0
+MIXED = "mix"  # the first half of the subject where no single journey is named
 
 
 @dataclass(slots=True)
@@ -78,7 +80,6 @@ class RunningLoad:
                 f"the load generator ended with status {status} and no summary;"
                 f" see {self.folder / 'generator.log'}"
             ) from error
-        summary["measured_s"] = max(summary["duration_s"] - self.plan.warm_up_s, 0.001)
         return dict(summary)
 
     def ledger(self) -> tuple[list[str], list[dict[str, Any]]]:
@@ -106,9 +107,24 @@ def journey_path(settings: LoadSettings, name: str) -> str:
         raise UsageError(f"no journey {name!r} in loadtests.journeys; there are: {known}") from None
 
 
+def shares(
+    settings: LoadSettings, journey: str | None, profile: ProfileSettings
+) -> tuple[Share, ...]:
+    """Return what arrivals do: the one journey, else the mix of the profile.
+
+    Raises:
+        UsageError: a journey that is not configured, or none and no mix.
+    """
+    mix = {journey: 1.0} if journey else profile.mix
+    if not mix:
+        known = ", ".join(settings.journeys)
+        raise UsageError(f"the profile has no mix: name a journey, one of {known}")
+    return tuple(Share(name, journey_path(settings, name), weight) for name, weight in mix.items())
+
+
 def start_load(
     settings: LoadSettings,
-    journey: str,
+    journey: str | None,
     profile: ProfileSettings,
     folder: Path,
     progress: Progress,
@@ -116,12 +132,12 @@ def start_load(
     """Start the generator; `progress` gets an object a second from a thread."""
     plan = Plan(
         run=new_id(),
-        journey=journey_path(settings, journey),
+        journeys=shares(settings, journey, profile),
         base_url=settings.base_url,
         ca_file=str(settings.ca_file) if settings.ca_file else None,
-        rate=profile.rate,
-        warm_up_s=profile.warm_up,
-        hold_s=profile.hold,
+        stages=profile.stages(),
+        spacing=profile.spacing,
+        moments=profile.moments(),
         timeout_s=settings.timeout,
         shoppers=settings.connections,
         patience_s=settings.timeout,
@@ -154,7 +170,7 @@ def _read(process: subprocess.Popen[str], progress: Progress, begun: threading.E
 
 def run_load(
     settings: LoadSettings,
-    journey: str,
+    journey: str | None,
     profile_name: str,
     store: EvidenceStore,
     progress: Progress,
@@ -168,9 +184,10 @@ def run_load(
     if profile_name not in settings.profiles:
         known = ", ".join(settings.profiles)
         raise UsageError(f"no profile {profile_name!r} in loadtests.profiles; there are: {known}")
-    journey_path(settings, journey)
-    draft = store.open("load", f"{journey}/{profile_name}")
     profile = settings.profiles[profile_name]
+    shares(settings, journey, profile)
+    subject = f"{journey or MIXED}/{profile_name}"
+    draft = store.open("load", subject)
     load = start_load(settings, journey, profile, draft.folder, progress)
     try:
         summary = load.wait()
@@ -179,14 +196,14 @@ def run_load(
         raise
     reasons = verdict.reasons_to_distrust(summary)
     reasons += verdict.reason_cut_short(summary, load.plan.duration_s)
-    found = verdict.measurements(summary, settings.targets)
+    found = verdict.measurements(summary, load.plan, settings.targets)
     notes = list(reasons)
     if settings.reconciliation is not None:
         books = settled(load, settings.reconciliation)
         found += books.measurements()
         notes += books.notes()
     overrides = verdict.overrides(reasons)
-    preview = _preview(draft.id, journey, profile_name, load, found, notes, overrides)
+    preview = _preview(draft.id, subject, load, found, notes, overrides)
     html = report.render(preview, load.plan, summary)
     write_atomic(draft.folder / "report.html", html.encode())
     return draft.finish(found, notes, overrides)
@@ -204,8 +221,7 @@ def settled(
 
 def _preview(
     identifier: str,
-    journey: str,
-    profile: str,
+    subject: str,
     load: RunningLoad,
     found: list[Measurement],
     notes: list[str],
@@ -215,7 +231,7 @@ def _preview(
     return Evidence(
         id=identifier,
         kind="load",
-        subject=f"{journey}/{profile}",
+        subject=subject,
         started_at=load.started_at,
         duration_s=load.plan.duration_s,
         measurements=tuple(found),

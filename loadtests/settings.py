@@ -2,20 +2,9 @@
 
 from pydantic import Field
 
+from loadtests.profiles import ProfileSettings
 from storewatch.core.targets import Target
 from storewatch.schema import BesidePath, Duration, Section, TargetField
-
-
-class ProfileSettings(Section):
-    """How many journeys arrive and for how long. Arrivals are open: a slow shop slows none of them.
-
-    `rate` is journeys per second; `warm_up` is left out of the measurements; `hold` counts from the
-    end of the warm-up.
-    """
-
-    rate: float = Field(gt=0, le=10_000)
-    warm_up: Duration = 5.0
-    hold: Duration = 60.0
 
 
 class ReconciliationSettings(Section):

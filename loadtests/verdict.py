@@ -1,9 +1,11 @@
 """From what was recorded to what it is worth."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from loadtests.recorder import ALL_STEPS
+from loadtests.plan import Plan
+from loadtests.profiles import RECOVERY
+from loadtests.recorder import WINDOW_S
 from storewatch.core import names
 from storewatch.core.evidence import Measurement
 from storewatch.core.targets import Target, Verdict
@@ -12,34 +14,97 @@ from storewatch.core.targets import Target, Verdict
 CPU_LIMIT_RATIO = 0.9
 # Starts later than this are the generator's doing; half of the 200 ms a shop is allowed to take.
 LATENESS_LIMIT_S = 0.1
+# A window with fewer steps has no p95 to speak of: one of them is beyond it.
+WINDOW_MINIMUM = 20
+# What the reconciliation brings; targets for these are its own.
+BUSINESS = frozenset(
+    {
+        names.ORDERS_ACKNOWLEDGED,
+        names.ORDERS_LOST,
+        names.ORDERS_DUPLICATED,
+        names.DOUBLE_CHARGES,
+        names.OVERSOLD_UNITS,
+        "wrong_amounts",
+    }
+)
+_QUANTILES = (names.P50_S, names.P95_S, names.P99_S)
 
 
-def measurements(summary: Mapping[str, Any], targets: Mapping[str, Target]) -> list[Measurement]:
-    """Return the measurements of a run; the p95 target also holds for each step by itself.
+def measurements(
+    summary: Mapping[str, Any], plan: Plan, targets: Mapping[str, Target]
+) -> list[Measurement]:
+    """Return the measurements of a run.
+
+    Those of the run as a whole, then `<measurement>.<part>` of its parts: the p95 of each step and
+    what has a target. A target for p95_s holds for each step as well. One for a part that did not
+    occur has no value, and so is no pass.
 
     Args:
         summary: what `Recorder.summary` returned.
+        plan: what was asked for.
         targets: by measurement name.
     """
-    overall = summary["steps"].get(ALL_STEPS, {})
-    visits = summary["visits"]
-    values: list[tuple[str, float | None, str]] = [
-        (names.P50_S, overall.get("p50_s"), "s"),
-        (names.P95_S, overall.get("p95_s"), "s"),
-        (names.P99_S, overall.get("p99_s"), "s"),
-        (names.ERROR_RATIO, summary["visits_failed"] / visits if visits else None, "ratio"),
-        (names.REQUESTS, summary["requests"], "requests"),
-        ("requests_per_s", _rate(summary), "requests/s"),
-        (names.ARRIVALS_MISSED, summary["arrivals_missed"], "arrivals"),
-        (names.GENERATOR_CPU_RATIO, summary["generator_cpu_ratio"], "ratio"),
-        ("generator_lateness_p99_s", summary["lateness"]["p99_s"], "s"),
+    total = summary["steps"]
+    values: dict[str, tuple[float | None, str]] = {
+        names.P50_S: (total["p50_s"], "s"),
+        names.P95_S: (total["p95_s"], "s"),
+        names.P99_S: (total["p99_s"], "s"),
+        names.ERROR_RATIO: (_ratio(summary), "ratio"),
+        names.REQUESTS: (summary["requests"], "requests"),
+        "requests_per_s": (_rate(summary, plan), "requests/s"),
+        names.ARRIVALS_MISSED: (summary["arrivals_missed"], "arrivals"),
+        names.GENERATOR_CPU_RATIO: (summary["generator_cpu_ratio"], "ratio"),
+        "generator_lateness_p99_s": (summary["lateness"]["p99_s"], "s"),
+    }
+    shown = set(values)
+    for step, row in summary["by_step"].items():
+        values |= {f"{name}.{step}": (row[name], "s") for name in _QUANTILES}
+        shown.add(f"{names.P95_S}.{step}")
+    parts = {f"journey:{name}": row for name, row in summary["by_journey"].items()}
+    parts |= {f"stage:{row['name']}": row for row in summary["by_stage"] if row["visits"]}
+    for part, row in parts.items():
+        values |= {f"{name}.{part}": (row["steps"][name], "s") for name in _QUANTILES}
+        values[f"{names.ERROR_RATIO}.{part}"] = (_ratio(row), "ratio")
+    for route, row in summary["by_route"].items():
+        values |= {f"{name}.route:{route}": (row[name], "s") for name in _QUANTILES}
+    for name in _QUANTILES:
+        worst = [row[name] for row in summary["windows"] if row["count"] >= WINDOW_MINIMUM]
+        values[f"{name}.worst-{WINDOW_S}s"] = (max(worst, default=None), "s")
+    if plan.stages[-1].name == RECOVERY:
+        values[names.TIME_TO_RECOVER_S] = (_recovered_after_s(summary, plan, targets), "s")
+        shown.add(names.TIME_TO_RECOVER_S)
+    steps = {f"{names.P95_S}.{step}" for step in summary["by_step"]}
+    absent = {name: (None, "") for name in targets if name not in values and name not in BUSINESS}
+    return [
+        Measurement(name, value, unit, targets.get(name) or _inherited(name, steps, targets))
+        for name, (value, unit) in {**values, **absent}.items()
+        if name in shown or name in targets
     ]
-    found = [Measurement(name, value, unit, targets.get(name)) for name, value, unit in values]
-    for step, row in summary["steps"].items():
-        if step != ALL_STEPS:
-            target = targets.get(names.P95_S)
-            found.append(Measurement(f"{names.P95_S}.{step}", row["p95_s"], "s", target))
-    return found
+
+
+def _inherited(name: str, steps: Collection[str], targets: Mapping[str, Target]) -> Target | None:
+    return targets.get(names.P95_S) if name in steps else None
+
+
+def _recovered_after_s(
+    summary: Mapping[str, Any], plan: Plan, targets: Mapping[str, Target]
+) -> float | None:
+    """Return how long after the peak the last bad second was; None when the end was still bad.
+
+    A second is bad when its p95 misses the target of p95_s, or a journey failed.
+    """
+    fall, recovery = plan.stages[-2:]
+    end_s = plan.duration_s
+    peak_end_s = end_s - recovery.duration_s - fall.duration_s
+    target = targets.get(names.P95_S)
+    bad = [
+        row["second"] + 1
+        for row in summary["seconds"]
+        if peak_end_s <= row["second"] < end_s
+        and (row["failed"] or (target and target.judge(row["p95_s"]) is Verdict.FAIL))
+    ]
+    last_s = max(bad, default=peak_end_s)
+    return None if last_s > end_s - 1 else last_s - peak_end_s
 
 
 def reasons_to_distrust(summary: Mapping[str, Any]) -> list[str]:
@@ -69,6 +134,15 @@ def overrides(reasons: list[str]) -> list[Verdict]:
     return [Verdict.INVALID] if reasons else []
 
 
-def _rate(summary: Mapping[str, Any]) -> float | None:
-    measured_s = summary.get("measured_s")
+def _rate(summary: Mapping[str, Any], plan: Plan) -> float | None:
+    """Return requests per second of the time that counts and was reached."""
+    measured_s = begun_s = 0.0
+    for stage in plan.stages:
+        reached_s = min(stage.duration_s, max(0.0, summary["duration_s"] - begun_s))
+        measured_s += reached_s if stage.counts else 0.0
+        begun_s += stage.duration_s
     return round(summary["requests"] / measured_s, 2) if measured_s else None
+
+
+def _ratio(row: Mapping[str, Any]) -> float | None:
+    return row["visits_failed"] / row["visits"] if row["visits"] else None

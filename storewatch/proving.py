@@ -11,7 +11,8 @@ from chaos.proof import ProofParts, prove
 from chaos.settings import ProofSettings
 from loadtests import run as load
 from loadtests import verdict
-from loadtests.settings import LoadSettings, ProfileSettings
+from loadtests.profiles import ProfileSettings
+from loadtests.settings import LoadSettings
 from monitors.journeys import JourneyTimer
 from monitors.registry import journey_plan
 from storewatch.core.errors import UsageError
@@ -36,7 +37,7 @@ class ProofLoad:
     def stop(self) -> LoadResult:
         """End the load, reconcile its ledger and return what was found."""
         summary = self.running.stop()
-        found = verdict.measurements(summary, {})
+        found = verdict.measurements(summary, self.running.plan, {})
         notes = verdict.reasons_to_distrust(summary)
         if self.settings.reconciliation is not None:
             books = load.settled(self.running, self.settings.reconciliation)

@@ -14,17 +14,17 @@ def load() -> None:
 
 
 @load.command()
-@click.argument("journey")
+@click.argument("journey", required=False)
 @click.option("--profile", default="baseline", show_default=True, help="Of loadtests.profiles.")
 @json_option
 @config_option
-def run(journey: str, profile: str, *, as_json: bool) -> None:
-    """Run a profile against a journey; the report lies beside the evidence."""
+def run(journey: str | None, profile: str, *, as_json: bool) -> None:
+    """Run a profile against a journey, or its mix; the report lies beside the evidence."""
     found = parts()
     with reporting() as report:
 
         def progress(line: dict[str, Any]) -> None:
-            report(f"load on {journey}", line["elapsed_s"], line["duration_s"])
+            report(f"load on {journey or profile}", line["elapsed_s"], line["duration_s"])
 
         evidence = run_load(
             found.config.settings.loadtests, journey, profile, found.evidence, progress

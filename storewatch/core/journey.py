@@ -6,8 +6,8 @@ under load) is not the journey's business.
 
 import importlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -113,29 +113,40 @@ class SteppingShopper:
         """POST to a path of the shop."""
         return self._send("POST", path, route, options)
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
+    def step(self, name: str) -> AbstractContextManager[None]:
         """Record the step's result; any exception makes it a failed step and ends the journey."""
         self._step = name
-        started = time.monotonic()
-        try:
-            yield
-        except JourneyFailedError as error:
-            self._record(name, started, error.message)
-            raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            message = f"{type(error).__name__}: {error}"
-            self._record(name, started, message)
-            raise JourneyFailedError(name, message) from error
-        self._record(name, started, "")
+        return _Step(self, name)
 
     def expect(self, condition: object, message: str) -> None:
         """Raise JourneyFailedError when the condition does not hold."""
         if not condition:
             raise JourneyFailedError(self._step, message)
 
-    def _record(self, name: str, started: float, error: str) -> None:
-        self.steps.append(StepResult(name, not error, time.monotonic() - started, error))
+
+class _Step(AbstractContextManager[None]):
+    """A step under way; a class, because a generator's context costs more than the rest of it."""
+
+    __slots__ = ("_name", "_shopper", "_started")
+
+    def __init__(self, shopper: SteppingShopper, name: str) -> None:
+        self._shopper = shopper
+        self._name = name
+        self._started = time.monotonic()
+
+    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
+        if error is None:
+            self._record("")
+        elif isinstance(error, JourneyFailedError):
+            self._record(error.message)
+        elif isinstance(error, OSError | ValueError | KeyError | TypeError):
+            message = f"{type(error).__name__}: {error}"
+            self._record(message)
+            raise JourneyFailedError(self._name, message) from error
+
+    def _record(self, error: str) -> None:
+        took_s = time.monotonic() - self._started
+        self._shopper.steps.append(StepResult(self._name, not error, took_s, error))
 
 
 def load_journey(path: str) -> Journey:

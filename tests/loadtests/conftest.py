@@ -12,8 +12,9 @@ import psycopg
 import pytest
 from load_shop import SmallShop, free_port, until
 
+from loadtests.profiles import ProfileSettings
 from loadtests.run import RunningLoad, start_load
-from loadtests.settings import LoadSettings, ProfileSettings
+from loadtests.settings import LoadSettings
 from storewatch.store.postgres_programs import find_postgres
 from storewatch.store.unprivileged import demote_kwargs, own, unprivileged_user
 
@@ -36,7 +37,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RunningLoad]]:
     """Start loads that do not outlive the test."""
     running: list[RunningLoad] = []
 
-    def begin(settings: LoadSettings, journey: str, wanted: ProfileSettings) -> RunningLoad:
+    def begin(settings: LoadSettings, journey: str | None, wanted: ProfileSettings) -> RunningLoad:
         folder = tmp_path / f"load-{len(running)}"
         folder.mkdir()
         load = start_load(settings, journey, wanted, folder, lambda _line: None)

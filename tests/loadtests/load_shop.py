@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from loadtests.settings import LoadSettings, ProfileSettings
+from loadtests.profiles import ProfileSettings
+from loadtests.settings import LoadSettings
 
 PRICE_CENTS = 1999
 
@@ -99,6 +100,7 @@ class SmallShop:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer in two writes would wait for an acknowledgement
     shop: SmallShop
 
     def do_GET(self) -> None:
@@ -172,7 +174,7 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 def settings_for(url: str, **more: Any) -> LoadSettings:
     """Return settings over the small shop's journeys."""
-    journeys = {name: f"load_walks:{name}" for name in ("look", "buy", "mixed", "wait")}
+    journeys = {name: f"load_walks:{name}" for name in ("look", "buy", "mixed", "wait", "wander")}
     return LoadSettings.model_validate(
         {"base_url": url, "journeys": journeys, "connections": 10, "timeout": "5s", **more}
     )

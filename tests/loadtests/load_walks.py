@@ -36,3 +36,10 @@ def wait(shopper: Shopper) -> None:
     """Ask for something that never ends."""
     with shopper.step("wait"):
         shopper.get("/endless")
+
+
+def wander(shopper: Shopper) -> None:
+    """Never come back."""
+    with shopper.step("wander"):
+        while True:
+            shopper.get("/look")

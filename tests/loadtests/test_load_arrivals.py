@@ -1,20 +1,152 @@
-from itertools import islice
+import statistics
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
 
-from loadtests.arrivals import constant, shopper_number
+import pytest
+from pydantic import ValidationError
+
+from loadtests.arrivals import Stage, even, poisson, replayed, shopper_number
+from loadtests.profiles import MIXES, ProfileSettings
+
+
+def constant(rate: float, duration_s: float) -> Stage:
+    return Stage("hold", duration_s, rate, rate)
 
 
 def test_arrivals_come_evenly_and_none_at_the_end_or_after() -> None:
-    assert list(constant(4, 1.0)) == [0.0, 0.25, 0.5, 0.75]
+    assert list(even([constant(4, 1.0)])) == [0.0, 0.25, 0.5, 0.75]
 
 
 def test_arrivals_do_not_drift_over_an_hour() -> None:
-    moments = list(constant(3, 3600))
+    moments = list(even([constant(3, 3600)]))
     assert len(moments) == 3 * 3600
     assert moments[-1] == (3 * 3600 - 1) / 3
 
 
 def test_a_rate_below_one_arrives_once_in_a_while() -> None:
-    assert list(islice(constant(0.1, 100), 3)) == [0.0, 10.0, 20.0]
+    assert list(islice(even([constant(0.1, 100)]), 3)) == [0.0, 10.0, 20.0]
+
+
+def test_a_ramp_has_as_many_arrivals_as_its_mean_rate_says() -> None:
+    ramp = Stage("ramp", 10.0, 10, 50)
+    moments = list(even([ramp]))
+    assert len(moments) == ramp.journeys == 300
+    assert sum(moment < 5 for moment in moments) == pytest.approx(100, abs=1)  # 10 to 30 a second
+    gaps = [after - before for before, after in pairwise(moments)]
+    assert gaps[0] == pytest.approx(1 / 10, rel=0.02)
+    assert gaps[-1] == pytest.approx(1 / 50, rel=0.02)
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(gaps))
+
+
+def test_a_fall_to_nothing_ends_there() -> None:
+    assert len(list(even([Stage("fall", 10.0, 20, 0)]))) == 100
+
+
+def test_stages_follow_each_other_without_a_gap_or_a_double() -> None:
+    moments = list(even([constant(10, 1.05), constant(5, 2.0)]))
+    assert len(moments) == 21
+    assert moments[10] == pytest.approx(1.0)
+    assert moments[11] == pytest.approx(1.05 + 0.5 / 5)  # half an arrival is left over
+
+
+def test_poisson_arrivals_have_the_rate_and_the_scatter_of_independent_shoppers() -> None:
+    moments = list(poisson([constant(50, 400)], "seed"))
+    gaps = [after - before for before, after in pairwise(moments)]
+    assert len(moments) == pytest.approx(20_000, abs=4 * 20_000**0.5)
+    assert statistics.mean(gaps) == pytest.approx(0.02, rel=0.03)
+    assert statistics.stdev(gaps) == pytest.approx(0.02, rel=0.03)  # exponential: both the same
+    assert moments == list(poisson([constant(50, 400)], "seed"))
+    assert moments != list(poisson([constant(50, 400)], "other"))
+
+
+def test_a_recording_is_replayed_from_its_first_line() -> None:
+    assert replayed(
+        ["# from the log of Monday", "1700000000.5", "", "1700000001", "1700000001"]
+    ) == [
+        0.0,
+        0.5,
+        0.5,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["1", "two"], "line 2: 'two' is no number; write seconds"),
+        (["5", "4"], "line 2: 4 comes before the line above it; sort the file"),
+        (["1", "nan"], "line 2: nan comes before"),
+        (["# nothing"], "there is no arrival"),
+    ],
+)
+def test_a_recording_that_is_none_is_refused_with_its_line(lines: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replayed(lines)
+
+
+def stages(**written: Any) -> dict[str, tuple[float, float, float, bool]]:
+    found = ProfileSettings.model_validate(written).stages()
+    return {s.name: (s.duration_s, s.start_rate, s.end_rate, s.counts) for s in found}
+
+
+def test_a_flash_sale_is_ten_times_the_rate_within_ten_seconds_and_watched_afterwards() -> None:
+    assert stages(shape="spike", rate=5) == {
+        "warm-up": (5.0, 5, 5, False),
+        "rise": (10.0, 5, 50, False),
+        "peak": (60.0, 50, 50, True),
+        "fall": (10.0, 50, 5, False),
+        "recovery": (60.0, 5, 5, False),
+    }
+
+
+def test_a_hold_counts_from_the_end_of_the_ramp() -> None:
+    assert stages(shape="ramp", rate=5, to=50, rise="2m", hold="10m") == {
+        "warm-up": (5.0, 5, 5, False),
+        "ramp": (120.0, 5, 50, False),
+        "hold": (600.0, 50, 50, True),
+    }
+
+
+def test_steps_are_each_held() -> None:
+    found = stages(shape="steps", rate=10, by=5, steps=3, hold="20s")
+    assert found["step-3"] == (20.0, 20, 20, True)
+    assert len(found) == 4
+
+
+def test_a_replay_has_the_rates_of_its_recording(tmp_path: Path) -> None:
+    file = tmp_path / "monday.txt"
+    file.write_text("\n".join(str(number / 10) for number in range(200)))
+    found = stages(shape="replay", file=str(file), warm_up="4s")
+    assert found["warm-up"][:2] == (4.0, 10.0)
+    assert found["hold"][0] == pytest.approx(16.9)
+    moments = ProfileSettings.model_validate({"shape": "replay", "file": str(file)}).moments()
+    assert len(moments) == 200
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({}, "a constant profile needs rate"),
+        ({"shape": "ramp", "rate": 5}, "a ramp profile needs to"),
+        ({"rate": 5, "factor": 3}, "a constant profile has no factor; it has hold, rate"),
+        ({"shape": "replay", "file": "/no/such"}, "/no/such cannot be read: No such file"),
+        ({"rate": 5, "mix": "selling"}, "no mix 'selling'; write one of browsing, shopping"),
+        ({"shape": "zigzag", "rate": 5}, "'constant', 'ramp', 'spike', 'steps' or 'replay'"),
+    ],
+)
+def test_a_profile_that_makes_no_sense_is_refused(written: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        ProfileSettings.model_validate(written)
+
+
+def test_the_presets_order_as_often_as_those_of_tpc_w() -> None:
+    assert {name: mix["checkout"] for name, mix in MIXES.items()} == {
+        "browsing": 5,
+        "shopping": 20,
+        "ordering": 50,
+    }
+    assert ProfileSettings.model_validate({"rate": 1, "mix": "ordering"}).mix == MIXES["ordering"]
+    assert all(sum(mix.values()) == 100 for mix in MIXES.values())
 
 
 def test_load_never_takes_the_shoppers_of_timed_journeys_and_proofs() -> None:

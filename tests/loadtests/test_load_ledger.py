@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from loadtests.arrivals import Stage
 from loadtests.ledger import Capture, Reconciliation, ShopOrder, reconcile
 from loadtests.recorder import Recorder, read_ledger
 from storewatch.core.clock import utc_now
@@ -125,7 +126,7 @@ def test_at_most_five_of_a_kind_are_named() -> None:
 
 
 def test_the_ledger_is_on_disk_before_anything_else_happens(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, 0.0)
+    recorder = Recorder(tmp_path, [Stage("hold", 1.0, 1, 1)])
     recorder.attempted("key-0")
     assert read_ledger(tmp_path / "ledger.jsonl") == (["key-0"], [])
     recorder.order(TOLD[0])

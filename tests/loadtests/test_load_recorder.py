@@ -5,14 +5,20 @@ from typing import Any
 
 import pytest
 
-from loadtests.recorder import ALL_STEPS, Recorder, Visit
+from loadtests.arrivals import Stage
+from loadtests.recorder import MOST_ROUTES, OTHER_ROUTES, Recorder, Visit
 from storewatch.core.journey import StepResult
 
+HOLD = [Stage("hold", 1000.0, 1, 1)]
+WARMED = [Stage("warm-up", 5.0, 1, 1, counts=False), *HOLD]
 
-def visit(intended_s: float, waited_s: float, *steps_s: float, error: str = "") -> Visit:
+
+def visit(
+    intended_s: float, waited_s: float, *steps_s: float, error: str = "", journey: str = "buy"
+) -> Visit:
     started_s = intended_s + waited_s
     steps = tuple(StepResult(f"step-{n}", not error, s, error) for n, s in enumerate(steps_s))
-    return Visit(intended_s, started_s, started_s + sum(steps_s), steps, error)
+    return Visit(journey, intended_s, started_s, started_s + sum(steps_s), steps, error)
 
 
 def figures(recorder: Recorder) -> dict[str, Any]:
@@ -22,12 +28,12 @@ def figures(recorder: Recorder) -> dict[str, Any]:
 
 
 def test_percentiles_are_off_by_less_than_one_in_a_thousand(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, 0.0)
+    recorder = Recorder(tmp_path, HOLD)
     chance = random.Random(2)
     latencies = sorted(chance.lognormvariate(-2, 1.2) for _ in range(20_000))
     for number, latency_s in enumerate(latencies):
         recorder.visit(visit(number / 1000, 0.0, latency_s))
-    found = figures(recorder)["steps"][ALL_STEPS]
+    found = figures(recorder)["steps"]
     for name, share in (("p50_s", 0.5), ("p95_s", 0.95), ("p99_s", 0.99)):
         exact = latencies[round(len(latencies) * share) - 1]
         assert found[name] == pytest.approx(exact, rel=0.001)
@@ -35,35 +41,35 @@ def test_percentiles_are_off_by_less_than_one_in_a_thousand(tmp_path: Path) -> N
 
 
 def test_waiting_for_a_shopper_counts_for_the_first_step_and_only_there(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, 0.0)
+    recorder = Recorder(tmp_path, HOLD)
     recorder.visit(visit(1.0, 0.5, 0.1, 0.2))
     found = figures(recorder)
-    assert found["steps"]["step-0"]["max_s"] == pytest.approx(0.6, rel=0.001)
-    assert found["steps"]["step-1"]["max_s"] == pytest.approx(0.2, rel=0.001)
-    assert found["journey"]["max_s"] == pytest.approx(0.8, rel=0.001)
+    assert found["by_step"]["step-0"]["max_s"] == pytest.approx(0.6, rel=0.001)
+    assert found["by_step"]["step-1"]["max_s"] == pytest.approx(0.2, rel=0.001)
+    assert found["visit"]["max_s"] == pytest.approx(0.8, rel=0.001)
     assert found["service"]["max_s"] == pytest.approx(0.3, rel=0.001)
     assert found["lateness"]["max_s"] == pytest.approx(0.5, rel=0.001)
 
 
 def test_the_warm_up_is_left_out_of_all_figures_but_the_curve(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, 5.0)
+    recorder = Recorder(tmp_path, WARMED)
     recorder.visit(visit(4.9, 0.0, 3.0, error="step-0: too early to count"))
-    recorder.request(4.9, ok=False)
+    recorder.request(4.9, "GET /", 0.1, ok=False)
     recorder.miss(4.9)
     recorder.visit(visit(5.0, 0.0, 0.1))
-    recorder.request(5.1, ok=True)
+    recorder.request(5.1, "GET /", 0.1, ok=True)
     recorder.order({"order_id": "o1"})
     found = figures(recorder)
     assert (found["visits"], found["visits_failed"], found["arrivals_missed"]) == (1, 0, 0)
     assert (found["requests"], found["requests_failed"]) == (1, 0)
     assert found["errors"] == {}
-    assert found["steps"][ALL_STEPS]["max_s"] == pytest.approx(0.1, rel=0.001)
+    assert found["steps"]["max_s"] == pytest.approx(0.1, rel=0.001)
     assert [row["second"] for row in found["seconds"]] == [4, 5]
     assert found["seconds"][0]["failed"] == 1
 
 
 def test_a_visit_that_failed_before_its_first_step_is_a_failed_visit(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, 0.0)
+    recorder = Recorder(tmp_path, HOLD)
     recorder.visit(visit(1.0, 0.0, error="no step was reached"))
     found = figures(recorder)
     assert (found["visits"], found["visits_failed"]) == (1, 1)
@@ -71,27 +77,62 @@ def test_a_visit_that_failed_before_its_first_step_is_a_failed_visit(tmp_path: P
 
 
 def test_a_latency_beyond_ten_minutes_is_recorded_as_ten_minutes(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, 0.0)
+    recorder = Recorder(tmp_path, HOLD)
     recorder.visit(visit(0.0, 0.0, 4000.0))
-    assert figures(recorder)["journey"]["max_s"] == pytest.approx(600, rel=0.001)
+    assert figures(recorder)["visit"]["max_s"] == pytest.approx(600, rel=0.001)
 
 
 def test_a_long_run_keeps_full_histograms_of_its_last_seconds_only(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, 0.0)
+    recorder = Recorder(tmp_path, HOLD)
     for second in range(400):
         recorder.visit(visit(second, 0.0, 0.1 + second / 1000))
     recorder.visit(visit(3.5, 0.0, 390.0))  # it came to its end long after its second was closed
-    in_full = [s for s in recorder._seconds.values() if s.histogram is not None]
+    in_full = [s for s in recorder._seconds.values() if s.quantiles is None]
     assert len(in_full) <= 122
     found = figures(recorder)
     assert [row["second"] for row in found["seconds"]] == list(range(400))
     assert found["seconds"][3]["p95_s"] == pytest.approx(0.103, rel=0.001)
     assert found["seconds"][3]["arrivals"] == 2
-    assert found["steps"][ALL_STEPS]["max_s"] == pytest.approx(390, rel=0.001)
+    assert found["steps"]["max_s"] == pytest.approx(390, rel=0.001)
 
 
 def test_the_summary_is_whole_or_absent(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, 0.0)
+    recorder = Recorder(tmp_path, HOLD)
     assert not (tmp_path / "summary.json").exists()
     figures(recorder)
     assert {path.name for path in tmp_path.iterdir()} == {"summary.json", "ledger.jsonl"}
+
+
+def test_stages_and_journeys_have_figures_of_their_own(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, WARMED, mixed=True)
+    recorder.visit(visit(1.0, 0.0, 0.4, error="step-0: slow"))
+    recorder.visit(visit(6.0, 0.0, 0.1))
+    recorder.visit(visit(7.0, 0.0, 0.2, journey="browse"))
+    recorder.miss(8.0)
+    found = figures(recorder)
+    early, late = found["by_stage"]
+    assert (early["name"], early["visits"], early["visits_failed"]) == ("warm-up", 1, 1)
+    assert (late["visits"], late["arrivals_missed"]) == (2, 1)
+    assert early["steps"]["max_s"] == pytest.approx(0.4, rel=0.001)
+    assert set(found["by_journey"]) == {"buy", "browse"}
+    assert found["by_step"]["buy/step-0"]["max_s"] == pytest.approx(0.1, rel=0.001)
+    assert found["by_step"]["browse/step-0"]["max_s"] == pytest.approx(0.2, rel=0.001)
+
+
+def test_routes_are_bounded(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, HOLD)
+    for number in range(MOST_ROUTES + 50):
+        recorder.request(1.0, f"GET /orders/{number}", 0.1, ok=True)
+    routes = figures(recorder)["by_route"]
+    assert len(routes) == MOST_ROUTES + 1
+    assert routes[OTHER_ROUTES]["count"] == 50
+
+
+def test_every_window_of_ten_seconds_has_its_percentiles(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, HOLD)
+    for second in range(400):
+        recorder.visit(visit(second, 0.0, 1.0 if 200 <= second < 210 else 0.1))
+    found = figures(recorder)["windows"]
+    slow = [row["start_s"] for row in found if row["p95_s"] > 0.5]
+    assert len(found) == 40
+    assert slow == [200]

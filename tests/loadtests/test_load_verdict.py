@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 
-from loadtests.recorder import ALL_STEPS
+from loadtests.arrivals import Stage
+from loadtests.plan import Plan, Share
+from loadtests.profiles import ProfileSettings
 from loadtests.verdict import measurements, overrides, reason_cut_short, reasons_to_distrust
 from storewatch.core.clock import utc_now
 from storewatch.core.evidence import Evidence
@@ -11,18 +13,35 @@ from storewatch.core.targets import Target, Verdict
 TARGETS = {"p95_s": Target("<", 0.2), "error_ratio": Target("<=", 0.001)}
 
 
+FLASH_SALE = ProfileSettings.model_validate(
+    {"shape": "spike", "rate": 5, "warm_up": "5s", "rise": "5s", "hold": "30s", "recovery": "30s"}
+)
+NOTHING = {"count": 0, "p50_s": None, "p95_s": None, "p99_s": None, "max_s": None}
+
+
+def plan(*stages: Stage) -> Plan:
+    held = (Stage("warm-up", 5.0, 5, 5, counts=False), Stage("hold", 60.0, 5, 5))
+    share = Share("checkout", "walks:checkout")
+    return Plan("run", (share,), "http://shop", None, stages or held, 10.0, 10, 10.0)
+
+
 def summary(**changes: Any) -> dict[str, Any]:
     quick = {"count": 100, "p50_s": 0.05, "p95_s": 0.1, "p99_s": 0.15, "max_s": 0.2}
     return {
         "duration_s": 65.0,
-        "measured_s": 60.0,
         "generator_cpu_ratio": 0.3,
         "arrivals_missed": 0,
         "visits": 1000,
         "visits_failed": 0,
         "requests": 3000,
         "lateness": {**quick, "p99_s": 0.01},
-        "steps": {"front": quick, "pay": quick, ALL_STEPS: quick},
+        "steps": quick,
+        "by_step": {"front": quick, "pay": quick},
+        "by_journey": {},
+        "by_route": {"POST /pay": quick},
+        "by_stage": [],
+        "windows": [],
+        "seconds": [],
         **changes,
     }
 
@@ -35,7 +54,7 @@ def judged(found: dict[str, Any]) -> Verdict:
         "checkout/baseline",
         utc_now(),
         1.0,
-        tuple(measurements(found, TARGETS)),
+        tuple(measurements(found, plan(), TARGETS)),
         overrides=tuple(overrides(reasons)),
     ).verdict
 
@@ -62,24 +81,23 @@ def test_a_run_whose_generator_did_not_keep_up_is_invalid(
 
 
 def test_one_slow_step_fails_the_run_although_the_whole_is_quick() -> None:
-    steps = summary()["steps"]
+    steps = summary()["by_step"]
     slow = {**steps, "pay": {**steps["pay"], "p95_s": 0.25}}
-    found = {m.name: m.verdict for m in measurements(summary(steps=slow), TARGETS)}
+    found = {m.name: m.verdict for m in measurements(summary(by_step=slow), plan(), TARGETS)}
     assert found["p95_s"] is Verdict.PASS
     assert found["p95_s.front"] is Verdict.PASS
     assert found["p95_s.pay"] is Verdict.FAIL
-    assert judged(summary(steps=slow)) is Verdict.FAIL
+    assert judged(summary(by_step=slow)) is Verdict.FAIL
 
 
 def test_failed_visits_are_measured_against_all_visits() -> None:
-    found = {m.name: m for m in measurements(summary(visits_failed=2), TARGETS)}
+    found = {m.name: m for m in measurements(summary(visits_failed=2), plan(), TARGETS)}
     assert found["error_ratio"].value == 0.002
     assert found["error_ratio"].verdict is Verdict.FAIL
 
 
 def test_a_run_without_visits_is_no_pass() -> None:
-    nothing = {"count": 0, "p50_s": None, "p95_s": None, "p99_s": None, "max_s": None}
-    found = summary(visits=0, requests=0, steps={}, lateness=nothing)
+    found = summary(visits=0, requests=0, steps=NOTHING, by_step={}, lateness=NOTHING)
     assert judged(found) is Verdict.INCONCLUSIVE
 
 
@@ -87,3 +105,57 @@ def test_a_run_that_was_ended_early_says_so() -> None:
     assert reason_cut_short(summary(), 65.0) == []
     (said,) = reason_cut_short(summary(duration_s=12.0), 65.0)
     assert said == "INVALID: the run ended after 12 of 65 s"
+
+
+def worth(targets: dict[str, str], found: dict[str, Any], *stages: Stage) -> dict[str, Any]:
+    parsed = {name: Target.parse(text) for name, text in targets.items()}
+    return {m.name: m for m in measurements(found, plan(*stages), parsed)}
+
+
+def test_a_route_a_stage_and_a_journey_can_have_targets_of_their_own() -> None:
+    row = {"visits": 10, "visits_failed": 1, "steps": {**NOTHING, "p95_s": 0.3}}
+    found = summary(by_stage=[{"name": "hold", **row}], by_journey={"checkout": row})
+    wanted = {
+        "p99_s.route:POST /pay": "< 0.1",
+        "p95_s.stage:hold": "< 0.2",
+        "error_ratio.journey:checkout": "< 0.2",
+    }
+    judged_by_name = worth(wanted, found)
+    assert [judged_by_name[name].verdict for name in wanted] == ["FAIL", "FAIL", "PASS"]
+    assert "p50_s.route:POST /pay" not in judged_by_name  # nobody asked for it
+
+
+def test_a_target_for_what_did_not_occur_is_no_pass() -> None:
+    found = worth({"p95_s.route:GET /typo": "< 1"}, summary())
+    assert found["p95_s.route:GET /typo"].verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_target_can_hold_in_every_window_with_enough_in_it() -> None:
+    windows = [
+        {"count": count, "p50_s": p95_s / 2, "p95_s": p95_s, "p99_s": p95_s * 2}
+        for count, p95_s in ((100, 0.1), (100, 0.4), (3, 9.0))
+    ]
+    found = worth({"p95_s.worst-10s": "< 0.2"}, summary(windows=windows))["p95_s.worst-10s"]
+    assert (found.value, found.verdict) == (0.4, Verdict.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("bad_seconds", "recovered_s"),
+    [([], 0.0), ([12, 38], 0.0), ([40, 45], 6.0), ([40, 78], 39.0), ([79], None)],
+    ids=["never bad", "bad at the peak", "after six seconds", "late", "still bad at the end"],
+)
+def test_recovery_is_timed_from_the_end_of_the_peak(
+    bad_seconds: list[int], recovered_s: float | None
+) -> None:
+    seconds = [
+        {"second": n, "failed": 0, "p95_s": 0.5 if n in bad_seconds else 0.1} for n in range(80)
+    ]
+    found = summary(seconds=seconds, duration_s=80.0)
+    judged_by_name = worth({"p95_s": "< 0.2"}, found, *FLASH_SALE.stages())
+    assert judged_by_name["time_to_recover_s"].value == recovered_s
+
+
+def test_requests_per_second_are_those_of_the_time_that_counts() -> None:
+    assert worth({}, summary(requests=3000))["requests_per_s"].value == 50.0
+    cut = summary(requests=3000, duration_s=35.0)
+    assert worth({}, cut)["requests_per_s"].value == 100.0

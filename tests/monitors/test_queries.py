@@ -71,7 +71,7 @@ def test_every_mistake_has_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("queries: [", "line 1: "),
+        ("queries: [1, }", "line 1: "),
         ("queries:\n- name: a\n  name: b\n", "line 3: the key 'name' is there twice; keep one"),
         ("queries: []", "there are no queries"),
         ("[]", "the file: "),

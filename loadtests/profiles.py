@@ -1,0 +1,134 @@
+"""The shapes that load can have: `loadtests.profiles.<name>` of storewatch.yaml."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from loadtests.arrivals import Stage, replayed
+from storewatch.schema import BesidePath, Duration, Section
+
+WARM_UP, HOLD, RECOVERY = "warm-up", "hold", "recovery"
+# Source: TPC-W 1.8: 5, 20 and 50 % of the interactions order, the rest browses. A journey orders
+# as a whole, so here these are shares of journeys.
+MIXES: dict[str, dict[str, float]] = {
+    "browsing": {"browse": 55, "search": 40, "checkout": 5},
+    "shopping": {"browse": 40, "search": 40, "checkout": 20},
+    "ordering": {"browse": 25, "search": 25, "checkout": 50},
+}
+Rate = Annotated[float, Field(gt=0, le=10_000)]
+Shape = Literal["constant", "ramp", "spike", "steps", "replay"]
+# shape -> (keys that it needs, keys that it may have)
+_KEYS: dict[str, tuple[set[str], set[str]]] = {
+    "constant": ({"rate"}, {"hold"}),
+    "ramp": ({"rate", "to"}, {"rise", "hold"}),
+    "spike": ({"rate"}, {"factor", "rise", "hold", "fall", "recovery"}),
+    "steps": ({"rate", "by", "steps"}, {"hold"}),
+    "replay": ({"file"}, set()),
+}
+_ALWAYS = {"shape", "mix", "spacing", "warm_up"}
+
+
+class ProfileSettings(Section):
+    """How journeys arrive and for how long. Arrivals are open: a slow shop slows none of them.
+
+    Attributes:
+        shape: `constant`; `ramp` goes from `rate` to `to` within `rise`; `spike` is a flash sale,
+            `factor` times the rate within `rise`, back within `fall`, and `recovery` is watched;
+            `steps` goes up `by` so many, `steps` times; `replay` takes the arrivals of `file`.
+        rate: journeys per second, at first.
+        warm_up: left out of the figures of the run, as are ramps; `hold` counts from their end.
+        mix: journeys and their weights, or one of `MIXES`; empty for the journey that is named on
+            the command line.
+        spacing: `even`, or `poisson` as independent shoppers come.
+    """
+
+    shape: Shape = "constant"
+    rate: Rate | None = None
+    to: Rate | None = None
+    by: Rate | None = None
+    steps: int | None = Field(default=None, ge=1, le=100)
+    factor: float = Field(default=10.0, gt=1)
+    warm_up: Duration = 5.0
+    rise: Duration = 10.0
+    hold: Duration = 60.0
+    fall: Duration = 10.0
+    recovery: Duration = 60.0
+    file: BesidePath | None = None
+    mix: dict[str, Annotated[float, Field(gt=0)]] = {}
+    spacing: Literal["even", "poisson"] = "even"
+
+    @field_validator("mix", mode="before")
+    @classmethod
+    def _preset(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in MIXES:
+            raise ValueError(
+                f"no mix {value!r}; write one of {', '.join(MIXES)}, or journeys with their weights"
+            )
+        return MIXES[value]
+
+    @model_validator(mode="after")
+    def _keys_fit_the_shape(self) -> Self:
+        needed, allowed = _KEYS[self.shape]
+        given = {key for key in self.model_fields_set if getattr(self, key) is not None}
+        if missing := sorted(needed - given):
+            raise ValueError(f"a {self.shape} profile needs {', '.join(missing)}")
+        if foreign := sorted(given - needed - allowed - _ALWAYS):
+            keys = ", ".join(sorted(needed | allowed))
+            raise ValueError(f"a {self.shape} profile has no {', '.join(foreign)}; it has {keys}")
+        if self.file is not None:
+            self.moments()
+        return self
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Return what happens one after the other."""
+        if self.file is not None:
+            return _recorded(self.moments(), self.warm_up)
+        rate = self.rate or 0.0
+        warm_up = Stage(WARM_UP, self.warm_up, rate, rate, counts=False)
+        if self.shape == "ramp":
+            to = self.to or 0.0
+            ramp = Stage("ramp", self.rise, rate, to, counts=False)
+            return (warm_up, ramp, Stage(HOLD, self.hold, to, to))
+        if self.shape == "spike":
+            peak = rate * self.factor
+            return (
+                warm_up,
+                Stage("rise", self.rise, rate, peak, counts=False),
+                Stage("peak", self.hold, peak, peak),
+                Stage("fall", self.fall, peak, rate, counts=False),
+                Stage(RECOVERY, self.recovery, rate, rate, counts=False),
+            )
+        if self.shape == "steps":
+            levels = [rate + number * (self.by or 0.0) for number in range(self.steps or 0)]
+            held = (Stage(f"step-{n}", self.hold, at, at) for n, at in enumerate(levels, 1))
+            return (warm_up, *held)
+        return (warm_up, Stage(HOLD, self.hold, rate, rate))
+
+    def moments(self) -> tuple[float, ...]:
+        """Return the intended starts that a recording says; none without one.
+
+        Raises:
+            ValueError: the file cannot be read, or a line is no moment.
+        """
+        if self.file is None:
+            return ()
+        try:
+            return tuple(replayed(self.file.read_text().splitlines()))
+        except OSError as error:
+            raise ValueError(f"{self.file} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise ValueError(f"{self.file}: {error}") from None
+
+
+def _recorded(moments: tuple[float, ...], warm_up_s: float) -> tuple[Stage, ...]:
+    """Return the warm-up, as far as the recording goes, and the rest; each with its mean rate."""
+    end_s = moments[-1] + 1
+    warm_up_s = min(warm_up_s, moments[-1]) or 0.001
+    early = sum(moment < warm_up_s for moment in moments)
+    before, after = early / warm_up_s, (len(moments) - early) / (end_s - warm_up_s)
+    return (
+        Stage(WARM_UP, warm_up_s, before, before, counts=False),
+        Stage(HOLD, end_s - warm_up_s, after, after),
+    )
