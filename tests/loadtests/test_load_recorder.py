@@ -62,6 +62,7 @@ def test_the_warm_up_is_left_out_of_all_figures_but_the_curve(tmp_path: Path) ->
     found = figures(recorder)
     assert (found["visits"], found["visits_failed"], found["arrivals_missed"]) == (1, 0, 0)
     assert (found["requests"], found["requests_failed"]) == (1, 0)
+    assert found["by_route"]["GET /"]["count"] == 1
     assert found["errors"] == {}
     assert found["steps"]["max_s"] == pytest.approx(0.1, rel=0.001)
     assert [row["second"] for row in found["seconds"]] == [4, 5]
