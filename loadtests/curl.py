@@ -112,8 +112,10 @@ class Transfers:
                 self._end(handle, message)
 
     def _end(self, handle: Any, problem: str) -> None:
-        self._multi.remove_handle(handle)
-        self._waiting.pop(handle).switch(problem)
+        waiter = self._waiting.pop(handle, None)
+        if waiter is not None:  # its shopper was not ended by the one before
+            self._multi.remove_handle(handle)
+            waiter.switch(problem)
 
 
 class Response:

@@ -51,11 +51,6 @@ class Plan:
         return sum(stage.duration_s for stage in self.stages)
 
     @property
-    def measured_s(self) -> float:
-        """Seconds whose arrivals count in the figures of the run."""
-        return sum(stage.duration_s for stage in self.stages if stage.counts)
-
-    @property
     def longest_end_s(self) -> float:
         """Seconds that the generator may take to end once its schedule is over."""
         return self.longest_visit_s + 60
