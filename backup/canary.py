@@ -143,6 +143,8 @@ def open_part(sealed: bytes, identity: list[object], *, whole: bool) -> int:
     if not content.startswith(_ZSTD_MAGIC):
         raise DamagedError("what was sealed is no zstd frame")
     try:
-        return len(zstandard.ZstdDecompressor().decompressobj().decompress(content))
+        return len(
+            zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress(content)
+        )
     except zstandard.ZstdError as error:
         raise DamagedError(f"zstd: {error}") from None

@@ -30,7 +30,7 @@ class Times:
     """Seconds spent; reading, decrypting and writing go on at the same time.
 
     Attributes:
-        fetch_s: reading from the tier and hashing.
+        fetch_s: reading from the tier.
         decrypt_s: waiting for plain bytes: fetch, decryption and decompression, as far as they
             take longer than writing.
         restore_s: writing the plain files.
@@ -95,7 +95,7 @@ def restore_object(
     except BaseException as error:
         shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink(True)
         if isinstance(error, DecryptionError | DamagedError):
-            fetched.end()  # the tier's own failure explains it,
+            fetched.raise_failure()  # the tier's own failure explains it,
             verify_object(tier, manifest, one, progress)  # or other bytes than those stored
             raise type(error)(f"{fetched.where}: {error}") from None
         if isinstance(error, tarfile.TarError | OSError):
@@ -154,6 +154,11 @@ class Fetched(io.RawIOBase):
         self._progress(f"restore {self._one.name}", self.size_bytes, self._one.stored_bytes)
         return chunk
 
+    def raise_failure(self) -> None:
+        """Raise what the tier failed with, if it did."""
+        if self._failure is not None:
+            raise self._failure
+
     def end(self) -> None:
         """Read what is left and compare the size with the manifest.
 
@@ -162,8 +167,7 @@ class Fetched(io.RawIOBase):
         """
         while self._failure is None and self._next():
             pass
-        if self._failure is not None:
-            raise self._failure
+        self.raise_failure()
         if self.size_bytes != self._one.stored_bytes:
             raise DamagedError(
                 f"{self.where} is damaged: {self.size_bytes} bytes instead of"

@@ -111,7 +111,7 @@ def _open(
     """Hand over the plain bytes, then what went wrong, if anything, then None whatever happens."""
     failures: list[Exception] = []
     try:
-        for chunk in _plain(sealed, identity, failures):
+        for chunk in filter(None, _plain(sealed, identity, failures)):  # b"" is the end
             hashed.update(chunk)
             ready.put(chunk)
             if abandoned.is_set():

@@ -5,6 +5,9 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+WARM_UP = "warm-up"
+"""The stage that is in no figure of a run but its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

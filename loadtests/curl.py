@@ -4,11 +4,16 @@ Locust's own clients cost four to fifteen times as much per request, and what a 
 itself it cannot ask of the shop. Source of the protocol between libcurl and an event loop:
 curl_multi_socket_action(3).
 
+A request whose kept connection died before an answer began is sent again by libcurl, a POST as
+well: browsers do the same, and a checkout needs its idempotency key.
+
 HTTP/1.1, so that shoppers do not share a connection; connections are kept open and reused by
 whoever comes next; certificates are checked; redirects are followed, five at most.
 """
 
 import math
+import re
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +30,8 @@ _EVENTS = {pycurl.POLL_IN: _READ, pycurl.POLL_OUT: _WRITE, pycurl.POLL_INOUT: _R
 _MAXIMUM_BYTES = 8 * 1024 * 1024  # as journeys on a timer
 _MAXIMUM_REDIRECTS = 5
 _FORM = "application/x-www-form-urlencoded"
+# What differs from one failure to the next of the same kind.
+_COUNTED = re.compile(r"\d+ (?=ms\b|milliseconds|bytes|out of)")
 _OPTIONS = "headers, json, data, params, allow_redirects"
 
 
@@ -59,18 +66,15 @@ class Transfers:
             raise ConnectionError(problem)
 
     def _on_socket(self, what: int, number: int, _multi: Any, _data: Any) -> None:
-        watcher = self._sockets.get(number)
-        if what == pycurl.POLL_REMOVE:
-            if watcher is not None:
-                watcher.stop()  # kept: the connection's next request asks for the same
-            return
-        if watcher is not None and watcher.events != _EVENTS[what]:
+        watcher = self._sockets.pop(number, None)
+        if watcher is not None:
+            if what != pycurl.POLL_REMOVE and watcher.events == _EVENTS[what]:
+                self._sockets[number] = watcher
+                return
             watcher.stop()
-            watcher.close()
-            watcher = None
-        if watcher is None:
+            watcher.close()  # never kept: the next socket may have the same number
+        if what != pycurl.POLL_REMOVE:
             watcher = self._sockets[number] = self._hub.loop.io(number, _EVENTS[what])
-        if not watcher.active:
             watcher.start(self._on_ready, number, pass_events=True)
 
     def _on_ready(self, events: int, number: int) -> None:
@@ -108,8 +112,8 @@ class Transfers:
             left, done, failed = self._multi.info_read()
             for handle in done:
                 self._end(handle, "")
-            for handle, _code, message in failed:
-                self._end(handle, message)
+            for handle, code, message in failed:
+                self._end(handle, _COUNTED.sub("… ", message) or f"libcurl's error {code}")
 
     def _end(self, handle: Any, problem: str) -> None:
         waiter = self._waiting.pop(handle, None)
@@ -160,7 +164,7 @@ class CurlSession:
     Args:
         transfers: of this process.
         base_url: what paths are joined to.
-        ca_file: CA certificates to verify the shop's by; None: certifi's.
+        ca_file: CA certificates to verify the shop's by; None: the system's, else certifi's.
         timeout_s: for one request, redirects included.
     """
 
@@ -180,7 +184,8 @@ class CurlSession:
         curl.setopt(pycurl.USERAGENT, "storewatch-load")
         curl.setopt(pycurl.PROXY, "")
         curl.setopt(pycurl.MAXFILESIZE, _MAXIMUM_BYTES)
-        curl.setopt(pycurl.CAINFO, ca_file or certifi.where())
+        system = ssl.get_default_verify_paths().cafile
+        curl.setopt(pycurl.CAINFO, ca_file or system or certifi.where())
 
     def forget(self) -> None:
         """Begin as somebody who was never here."""
@@ -216,7 +221,7 @@ class CurlSession:
         else:
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDS, body)
-        curl.setopt(pycurl.HTTPHEADER, lines)
+        curl.setopt(pycurl.HTTPHEADER, lines or None)  # pycurl would keep the last for []
         curl.setopt(pycurl.FOLLOWLOCATION, allow_redirects)
         head, content = list[bytes](), list[bytes]()
         curl.setopt(pycurl.HEADERFUNCTION, head.append)

@@ -32,6 +32,7 @@ from locust.env import Environment
 
 from loadtests.arrivals import shopper_number
 from loadtests.curl import CurlSession, Transfers
+from loadtests.health import busiest
 from loadtests.plan import Plan
 from loadtests.recorder import Recorder, Visit
 from storewatch.core.journey import (
@@ -51,11 +52,17 @@ class Run:
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan = plan
         self.journeys = {one.name: load_journey(one.path) for one in plan.journeys}
-        self.recorder = Recorder(folder, plan.stages, mixed=len(plan.journeys) > 1)
+        self.recorder = Recorder(
+            folder,
+            plan.stages,
+            mixed=len(plan.journeys) > 1,
+            longest_visit_s=plan.patience_s + plan.longest_visit_s,
+        )
         self.transfers = Transfers()
         self.arrivals: Queue[tuple[int, float, str]] = Queue()
         self.beginning = time.monotonic()
         self.busy = 0
+        self.cpu_s: list[tuple[float, float]] = []
         self.ending = Event()
 
     def elapsed(self) -> float:
@@ -64,7 +71,7 @@ class Run:
 
     def schedule(self) -> None:
         """Hand out arrivals at their moments; the run's end is the end of this greenlet."""
-        chance = random.Random(self.plan.run)
+        chance = random.Random(f"{self.plan.run} mix")  # not the stream of the arrivals
         names = [one.name for one in self.plan.journeys]
         weights = [one.weight for one in self.plan.journeys]
         for number, moment in enumerate(self.plan.arrivals()):
@@ -75,8 +82,10 @@ class Run:
 
     def report(self) -> None:
         """Print how far the run is, at once and then every second."""
-        over = False
+        over, process = False, psutil.Process()
         while not over:
+            used = process.cpu_times()
+            self.cpu_s.append((self.elapsed(), used.user + used.system))
             line = {
                 "elapsed_s": round(self.elapsed(), 1),
                 "duration_s": self.plan.duration_s,
@@ -156,7 +165,7 @@ class VirtualShopper(User):  # type: ignore[misc]
         ok, begun_s = False, self.run_.elapsed()
         try:
             response = self._session.request(method, path, **options)
-            ok = response.status_code < _SERVER_ERROR
+            ok = 0 < response.status_code < _SERVER_ERROR
             return response
         finally:
             now_s = self.run_.elapsed()
@@ -185,27 +194,23 @@ def main(plan_file: Path, folder: Path) -> int:
     user_class = type("Shopper", (VirtualShopper,), {"abstract": False, "run_": run})
     environment = Environment(user_classes=[user_class], catch_exceptions=False)
     runner = environment.create_local_runner()
-    process = psutil.Process()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, run.ending.set)
     runner.start(plan.shoppers, spawn_rate=100)
     runner.spawning_greenlet.join()
     gc.freeze()  # what was imported is looked at no more
-    cpu_before = process.cpu_times()
     run.beginning = time.monotonic()
     reporting = gevent.spawn(run.report)
     scheduling = gevent.spawn(run.schedule)
     run.ending.rawlink(lambda _: scheduling.kill(block=False))
     scheduling.get()  # an error in it is one of the run
     duration_s = run.elapsed()
-    cpu = process.cpu_times()
-    used_s = cpu.user + cpu.system - cpu_before.user - cpu_before.system
     _let_finish(run)
     run.ending.set()
     reporting.join()
     runner.quit()
     run.give_up_waiting()
-    run.recorder.write(used_s / max(duration_s, 0.001), duration_s)
+    run.recorder.write(busiest(run.cpu_s), duration_s)
     return 0
 
 

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from loadtests.arrivals import Stage, replayed
+from loadtests.arrivals import WARM_UP, Stage, replayed
 from storewatch.schema import BesidePath, Duration, Section
 
-WARM_UP, HOLD, RECOVERY = "warm-up", "hold", "recovery"
+HOLD, RECOVERY = "hold", "recovery"
 # Source: TPC-W 1.8: 5, 20 and 50 % of the interactions order, the rest browses. A journey orders
 # as a whole, so here these are shares of journeys.
 MIXES: dict[str, dict[str, float]] = {

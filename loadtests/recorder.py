@@ -3,6 +3,7 @@
 import bisect
 import itertools
 import json
+import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from loadtests.arrivals import Stage
+from loadtests.arrivals import WARM_UP, Stage
+from loadtests.health import worst_lateness
 from loadtests.histogram import Histogram, bucket, merged
 from storewatch.core.errors import LoadError
 from storewatch.core.journey import StepResult
@@ -79,9 +81,17 @@ class Recorder:
         stages: of the run; what is meant to start in one that does not count is left out of
             everything but its own figures, the curves and the ledger.
         mixed: whether there is more than one journey; steps are then named with theirs.
+        longest_visit_s: seconds after its intended start at which a visit has ended.
     """
 
-    def __init__(self, folder: Path, stages: Sequence[Stage], *, mixed: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stages: Sequence[Stage],
+        *,
+        mixed: bool = False,
+        longest_visit_s: float = 0.0,
+    ) -> None:
         self.folder = folder
         self.acknowledged = 0
         self.visits = 0
@@ -90,11 +100,12 @@ class Recorder:
         self._mixed = mixed
         self._stages = list(stages)
         self._counts = [StageCounts() for _ in stages]
-        self._ends = list(itertools.accumulate(stage.duration_s for stage in stages))[:-1]
+        *self._ends, self._end_s = itertools.accumulate(stage.duration_s for stage in stages)
+        self._in_full_s = max(_SECONDS_IN_FULL, math.ceil(longest_visit_s))
         self._cells: defaultdict[tuple[int, str], Cell] = defaultdict(Cell)
         self._routes: dict[str, Histogram] = {}
         self._service = Histogram()
-        self._lateness = Histogram()
+        self._lateness = [Histogram() for _ in stages]
         self._windows: defaultdict[int, Histogram] = defaultdict(Histogram)
         self._seconds: dict[int, Second] = {}
         self._in_full: deque[int] = deque()
@@ -118,6 +129,9 @@ class Recorder:
             took_s: from sending to its whole answer.
             ok: whether it was answered, and not by an error of the server.
         """
+        self._second(at_s).requests += 1
+        if at_s >= self._end_s:
+            return  # of a visit that takes longer than the run; no rate has room for it
         position = bisect.bisect_right(self._ends, at_s)
         counts = self._counts[position]
         counts.requests += 1
@@ -125,10 +139,10 @@ class Recorder:
         if self._stages[position].counts:
             known = self._routes.get(route) or self._new_route(route)
             known.record(took_s)
-        self._second(at_s).requests += 1
 
     def miss(self, intended_s: float) -> None:
-        """Count an arrival that could not be started in time."""
+        """Count an arrival that could not be started in time: for its second it has failed."""
+        self._second(intended_s).failed += 1
         self._counts[bisect.bisect_right(self._ends, intended_s)].missed += 1
 
     def visit(self, visit: Visit) -> None:
@@ -149,16 +163,16 @@ class Recorder:
         cell.visits += 1
         cell.failed += bool(visit.error)
         cell.visit.record(visit.ended_s - visit.intended_s)
+        self._lateness[position].record(waited_s)
         if self._stages[position].counts:
             self.visits += 1
             self.failed += bool(visit.error)
             self._service.record(visit.ended_s - visit.started_s)
-            self._lateness.record(waited_s)
             if visit.error:
                 self.errors[visit.error[:200]] += 1
 
     def summary(self, cpu_ratio: float, duration_s: float) -> dict[str, Any]:
-        """Return all figures; latencies in seconds, `cpu_ratio` in cores used by the generator."""
+        """Return all figures; latencies in seconds, `cpu_ratio` as `busiest` says it."""
         seconds = [self._curve(number) for number in sorted(self._seconds)]
         counting = [n for n, stage in enumerate(self._stages) if stage.counts]
         journeys = sorted({journey for _, journey in self._cells})
@@ -167,6 +181,11 @@ class Recorder:
             "duration_s": round(duration_s, 3),
             "generator_cpu_ratio": round(cpu_ratio, 4),
             **_tally(cells, [self._counts[n] for n in counting]),
+            "arrivals_missed": sum(
+                one.missed
+                for stage, one in zip(self._stages, self._counts, strict=True)
+                if stage.name != WARM_UP
+            ),
             "orders_acknowledged": self.acknowledged,
             "errors": dict(self.errors.most_common(20)),
             "by_step": self._by_step(counting),
@@ -184,7 +203,11 @@ class Recorder:
                 for n, stage in enumerate(self._stages)
             ],
             "service": self._service.quantiles(),
-            "lateness": self._lateness.quantiles(),
+            "lateness": worst_lateness(
+                one
+                for stage, one in zip(self._stages, self._lateness, strict=True)
+                if stage.name != WARM_UP
+            ),
             "spectrum": merged(h for cell in cells for h in cell.steps.values()).spectrum(),
             "windows": [
                 {"start_s": number * WINDOW_S, **window.quantiles()}
@@ -217,7 +240,7 @@ class Recorder:
         if found is None:
             found = self._seconds[number] = Second()
             self._in_full.append(number)
-            while self._in_full[0] < number - _SECONDS_IN_FULL:
+            while self._in_full[0] < number - self._in_full_s:
                 self._close(self._in_full.popleft())
         return found
 
@@ -233,15 +256,9 @@ class Recorder:
 
     def _curve(self, number: int) -> dict[str, Any]:
         quantiles, second = self._close(number), self._seconds[number]
-        return {
-            "second": number,
-            "arrivals": second.arrivals,
-            "failed": second.failed,
-            "requests": second.requests,
-            "p50_s": quantiles["p50_s"],
-            "p95_s": quantiles["p95_s"],
-            "max_s": quantiles["max_s"],
-        }
+        counts = {name: getattr(second, name) for name in ("arrivals", "failed", "requests")}
+        shown = {name: quantiles[name] for name in ("p50_s", "p95_s", "max_s")}
+        return {"second": number, **counts, **shown}
 
 
 def _tally(cells: Iterable[Cell], counts: Iterable[StageCounts]) -> dict[str, Any]:

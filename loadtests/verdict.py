@@ -73,6 +73,8 @@ def measurements(
     if plan.stages[-1].name == RECOVERY:
         values[names.TIME_TO_RECOVER_S] = (_recovered_after_s(summary, plan, targets), "s")
         shown.add(names.TIME_TO_RECOVER_S)
+        recovery_s = sum(stage.duration_s for stage in plan.stages[-2:])
+        targets = {names.TIME_TO_RECOVER_S: Target("<=", recovery_s), **targets}
     steps = {f"{names.P95_S}.{step}" for step in summary["by_step"]}
     absent = {name: (None, "") for name in targets if name not in values and name not in BUSINESS}
     return [

@@ -122,7 +122,7 @@ class Handle:
             return
         self._asked = asked
         curl = self.curl
-        curl.setopt(pycurl.HTTPHEADER, list(headers))
+        curl.setopt(pycurl.HTTPHEADER, list(headers) or None)  # [] would keep the last ones
         curl.setopt(pycurl.NOBODY, method == "HEAD")
         if content or method in {"POST", "PUT", "PATCH"}:
             curl.setopt(pycurl.POSTFIELDS, content)

@@ -80,6 +80,16 @@ def test_json_forms_and_queries_are_sent_as_requests_does(session: CurlSession) 
     assert (told["method"], told["path"], told["body"]) == ("GET", "/a?q=red+lamp", "")
 
 
+def test_nothing_of_the_request_before_is_sent_again(session: CurlSession) -> None:
+    headers = {"Authorization": "Bearer a", "Idempotency-Key": "k"}
+    session.request("POST", "/a", json={"sku": 7}, headers=headers)
+    for method in ("GET", "POST"):
+        told = session.request(method, "/a").json()
+        assert not {"authorization", "idempotency-key"} & set(told)
+        assert told["body"] == ""
+    assert "application/json" not in session.request("GET", "/a").text
+
+
 def test_an_option_that_is_not_known_is_an_error_and_not_left_out(session: CurlSession) -> None:
     with pytest.raises(TypeError, match="has no files; use headers, json, data"):
         session.request("POST", "/a", files={"a": b""})
@@ -151,5 +161,21 @@ def test_the_timeout_is_one_for_the_whole_request(server: Any) -> None:
 
 
 def test_a_shop_that_is_gone_is_a_failed_request() -> None:
-    with pytest.raises(ConnectionError, match=r"(?i)connect"):
+    with pytest.raises(ConnectionError, match=r"(?i)connect.* after … ms"):
         CurlSession(Transfers(), "http://127.0.0.1:9", None, 1.0).request("GET", "/")
+
+
+def test_shoppers_come_through_as_soon_as_the_shop_is_back(server: Any) -> None:
+    """The sockets of refused connections have the numbers of those that follow."""
+    transfers = Transfers()
+    gone = [CurlSession(transfers, "http://127.0.0.1:9", None, 5.0) for _ in range(20)]
+    refused = [gevent.spawn(one.request, "GET", "/") for one in gone]
+    back = [
+        CurlSession(transfers, f"http://127.0.0.1:{server.server_port}", None, 5.0)
+        for _ in range(20)
+    ]
+    served = [gevent.spawn(one.request, "GET", "/a") for one in back]
+    gevent.joinall(served, timeout=4, raise_error=True)
+    assert [one.value.status_code for one in served] == [200] * 20
+    gevent.joinall(refused, timeout=4)
+    assert all(isinstance(one.exception, ConnectionError) for one in refused)

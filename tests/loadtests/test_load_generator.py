@@ -91,7 +91,8 @@ def test_an_answer_that_drips_without_end_is_given_up_at_the_timeout(
 ) -> None:
     found = start(settings_for(shop.url, timeout="300ms"), "wait", profile(4, "700ms")).wait()
     assert found["visits"] == found["visits_failed"] == 3
-    assert "timed out after 30" in next(iter(found["errors"]))
+    (said,) = found["errors"]  # one line, however many milliseconds each took
+    assert "timed out after … milliseconds" in said
     assert found["visit"]["max_s"] < 1
 
 

@@ -66,7 +66,7 @@ def test_the_warm_up_is_left_out_of_all_figures_but_the_curve(tmp_path: Path) ->
     assert found["errors"] == {}
     assert found["steps"]["max_s"] == pytest.approx(0.1, rel=0.001)
     assert [row["second"] for row in found["seconds"]] == [4, 5]
-    assert found["seconds"][0]["failed"] == 1
+    assert found["seconds"][0]["failed"] == 2  # a visit, and the arrival that was missed
 
 
 def test_a_visit_that_failed_before_its_first_step_is_a_failed_visit(tmp_path: Path) -> None:
@@ -137,3 +137,31 @@ def test_every_window_of_ten_seconds_has_its_percentiles(tmp_path: Path) -> None
     slow = [row["start_s"] for row in found if row["p95_s"] > 0.5]
     assert len(found) == 40
     assert slow == [200]
+
+
+def test_what_is_answered_after_the_end_is_in_no_rate(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, [Stage("hold", 10.0, 1, 1)])
+    recorder.request(9.9, "GET /", 0.1, ok=True)
+    recorder.request(10.1, "GET /", 0.1, ok=True)
+    found = figures(recorder)
+    assert found["requests"] == 1
+    assert [row["requests"] for row in found["seconds"]] == [1, 1]
+
+
+def test_an_arrival_missed_in_any_stage_but_the_warm_up_is_missed(tmp_path: Path) -> None:
+    fall = Stage("fall", 10.0, 9, 1, counts=False)
+    recorder = Recorder(tmp_path, [WARMED[0], Stage("peak", 10.0, 9, 9), fall])
+    for moment in (1.0, 6.0, 16.0):
+        recorder.miss(moment)
+    found = figures(recorder)
+    assert found["arrivals_missed"] == 2
+    assert [row["second"] for row in found["seconds"] if row["failed"]] == [1, 6, 16]
+
+
+def test_a_visit_that_may_take_long_is_still_in_its_second(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, HOLD, longest_visit_s=210.0)
+    for second in range(200):
+        recorder.visit(visit(second, 0.0, 0.1))
+    recorder.visit(visit(3.5, 0.0, 200.0))
+    found = figures(recorder)
+    assert found["windows"][0]["max_s"] == pytest.approx(200, rel=0.001)

@@ -155,6 +155,15 @@ def test_recovery_is_timed_from_the_end_of_the_peak(
     assert judged_by_name["time_to_recover_s"].value == recovered_s
 
 
+def test_a_shop_that_has_not_recovered_by_the_end_is_no_pass() -> None:
+    seconds = [{"second": n, "failed": n > 60, "p95_s": 0.1} for n in range(80)]
+    found = worth({}, summary(seconds=seconds, duration_s=80.0), *FLASH_SALE.stages())
+    assert found["time_to_recover_s"].verdict is Verdict.INCONCLUSIVE
+    well = [{"second": n, "failed": 0, "p95_s": 0.1} for n in range(80)]
+    found = worth({}, summary(seconds=well, duration_s=80.0), *FLASH_SALE.stages())
+    assert found["time_to_recover_s"].verdict is Verdict.PASS
+
+
 def test_requests_per_second_are_those_of_the_time_that_counts() -> None:
     assert worth({}, summary(requests=3000))["requests_per_s"].value == 50.0
     cut = summary(requests=3000, duration_s=35.0)

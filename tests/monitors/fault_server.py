@@ -83,7 +83,7 @@ def _redirect(where: str, status: int = 302) -> Callable[[_Asked], bytes]:
 
 
 @functools.cache
-def _bomb(compression: str) -> bytes:
+def bomb(compression: str) -> bytes:
     """Return 256 MB of zeros in a few hundred kilobytes, or less."""
     if compression == "br":
         return bytes(brotli.compress(b"\0" * BOMB_BYTES, quality=1))
@@ -108,9 +108,9 @@ _PAGES: dict[str, Callable[[_Asked], bytes]] = {
     "/loop": _redirect("/loop"),
     "/nowhere": _redirect("http://127.0.0.1:1/"),
     "/gzip": lambda _: _answer(200, gzip.compress(HELLO), "Content-Encoding: gzip"),
-    "/bomb/gzip": lambda _: _answer(200, _bomb("gzip"), "Content-Encoding: gzip"),
-    "/bomb/deflate": lambda _: _answer(200, _bomb("deflate"), "Content-Encoding: deflate"),
-    "/bomb/br": lambda _: _answer(200, _bomb("br"), "Content-Encoding: br"),
+    "/bomb/gzip": lambda _: _answer(200, bomb("gzip"), "Content-Encoding: gzip"),
+    "/bomb/deflate": lambda _: _answer(200, bomb("deflate"), "Content-Encoding: deflate"),
+    "/bomb/br": lambda _: _answer(200, bomb("br"), "Content-Encoding: br"),
     "/cookie": lambda _: _answer(200, HELLO, "Set-Cookie: session=sesame"),
     "/gzip-or-406": lambda a: _PAGES[
         "/gzip" if a.headers.get("accept-encoding") == "gzip" else "/status/406"

@@ -1,0 +1,30 @@
+"""Whether the generator kept up, in its worst moments: a mean would hide the peak of a sale."""
+
+from collections.abc import Iterable, Sequence
+
+from loadtests.histogram import Histogram, merged
+
+_BUSY_S = 10
+_ENOUGH_FOR_P99 = 100
+
+
+def busiest(samples: Sequence[tuple[float, float]]) -> float:
+    """Return the cores that the generator used in its busiest ten seconds.
+
+    Args:
+        samples: (seconds of the run, CPU-seconds so far), about one a second.
+    """
+    worst = 0.0
+    for position, (at_s, used_s) in enumerate(samples):
+        before = [one for one in samples[:position] if one[0] <= at_s - _BUSY_S + 0.5]
+        begun_s, begun_used_s = before[-1] if before else samples[0]
+        if at_s > begun_s and (before or position == len(samples) - 1):
+            worst = max(worst, (used_s - begun_used_s) / (at_s - begun_s))
+    return worst
+
+
+def worst_lateness(stages: Iterable[Histogram]) -> dict[str, float | None]:
+    """Return how late journeys were started: in the worst stage of those with enough of them."""
+    stages = list(stages)
+    enough = [one.quantiles() for one in stages if one.total >= _ENOUGH_FOR_P99]
+    return max([merged(stages).quantiles(), *enough], key=lambda row: row["p99_s"] or 0.0)
