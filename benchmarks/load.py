@@ -29,7 +29,7 @@ from storewatch.tools import tools_folder
 _RATE = 500  # journeys a second: about what two cores carry together with the shop
 _SHORT_S, _LONG_S = 2, 12
 _REQUESTS = 6  # of one checkout
-_ROUNDS = 2
+_ROUNDS = range(2)
 _LONGEST_S = 120  # of one run
 _SCRIPT = Path(__file__).with_name("load.js")
 _K6 = Path(__file__).with_name("k6.txt")
@@ -82,25 +82,24 @@ def _measured() -> tuple[float, float | None, float]:
         folder = Path(name)
         with _shop(folder) as shop:
             k6 = _k6()
-            rounds = [
-                (
-                    _per_cpu_s(functools.partial(_ours, shop, folder)),
-                    _per_cpu_s(functools.partial(_peer_k6, k6, shop)) if k6 else None,
-                    _per_cpu_s(functools.partial(_peer_locust, shop)),
-                )
-                for _ in range(_ROUNDS)
+            runs: list[Callable[[int], list[str]]] = [
+                functools.partial(_ours, shop, folder),
+                functools.partial(_peer_locust, shop),
+                *([functools.partial(_peer_k6, k6, shop)] if k6 else []),
             ]
+            used = [[_more_cpu_s(run) for run in runs] for _ in _ROUNDS]
             summary = json.loads((folder / "summary.json").read_text())
             if (summary["visits"], summary["visits_failed"]) != (_RATE * _LONG_S, 0):
                 raise RuntimeError(f"not every checkout was served: {summary['errors']}")
-    ours, peer, locust = zip(*rounds, strict=True)
-    return max(ours), max(filter(None, peer), default=None), max(locust)
+    requests = _REQUESTS * _RATE * (_LONG_S - _SHORT_S) * len(_ROUNDS)
+    ours, locust, *peer = (round(requests / sum(each)) for each in zip(*used, strict=True))
+    return ours, peer[0] if peer else None, locust
 
 
-def _per_cpu_s(run: Callable[[int], list[str]]) -> float:
-    """Return requests per CPU-second of what a long run does more than a short one."""
+def _more_cpu_s(run: Callable[[int], list[str]]) -> float:
+    """Return the CPU-seconds that a long run takes more than a short one."""
     short_s, long_s = (_cpu_s(run(seconds)) for seconds in (_SHORT_S, _LONG_S))
-    return round(_REQUESTS * _RATE * (_LONG_S - _SHORT_S) / (long_s - short_s))
+    return long_s - short_s
 
 
 def _cpu_s(argv: list[str]) -> float:
