@@ -126,12 +126,9 @@ def _ours(shop: str, folder: Path, seconds: int) -> list[str]:
 
 
 def _peer_k6(program: Path, shop: str, seconds: int) -> list[str]:
-    given = [f"--env={name}={value}" for name, value in _environment(shop, seconds).items()]
-    return [str(program), "run", "--quiet", "--no-usage-report", *given, str(_SCRIPT)]
-
-
-def _environment(shop: str, seconds: int) -> dict[str, object]:
-    return {"SHOP": shop, "RATE": _RATE, "SECONDS": seconds}
+    given = {"SHOP": shop, "RATE": _RATE, "SECONDS": seconds}
+    environment = [f"--env={name}={value}" for name, value in given.items()]
+    return [str(program), "run", "--quiet", "--no-usage-report", *environment, str(_SCRIPT)]
 
 
 def _peer_locust(shop: str, seconds: int) -> list[str]:

@@ -16,7 +16,6 @@ monkey.patch_all()
 
 import gc
 import json
-import random
 import signal
 import sys
 import time
@@ -71,13 +70,10 @@ class Run:
 
     def schedule(self) -> None:
         """Hand out arrivals at their moments; the run's end is the end of this greenlet."""
-        chance = random.Random(f"{self.plan.run} mix")  # not the stream of the arrivals
-        names = [one.name for one in self.plan.journeys]
-        weights = [one.weight for one in self.plan.journeys]
-        for number, moment in enumerate(self.plan.arrivals()):
+        for number, (moment, journey) in enumerate(self.plan.arrivals()):
             if (early_s := moment - self.elapsed()) > 0:
                 gevent.sleep(early_s)
-            self.arrivals.put((number, moment, chance.choices(names, weights)[0]))
+            self.arrivals.put((number, moment, journey))
         gevent.sleep(max(0.0, self.plan.duration_s - self.elapsed()))
 
     def report(self) -> None:

@@ -14,11 +14,13 @@ def busiest(samples: Sequence[tuple[float, float]]) -> float:
     Args:
         samples: (seconds of the run, CPU-seconds so far), about one a second.
     """
-    worst = 0.0
+    worst, first = 0.0, 0
     for position, (at_s, used_s) in enumerate(samples):
-        before = [one for one in samples[:position] if one[0] <= at_s - _BUSY_S + 0.5]
-        begun_s, begun_used_s = before[-1] if before else samples[0]
-        if at_s > begun_s and (before or position == len(samples) - 1):
+        while first + 1 < position and samples[first + 1][0] <= at_s - _BUSY_S + 0.5:
+            first += 1
+        begun_s, begun_used_s = samples[first]
+        whole = at_s - begun_s >= _BUSY_S - 0.5 or position == len(samples) - 1
+        if whole and at_s > begun_s:
             worst = max(worst, (used_s - begun_used_s) / (at_s - begun_s))
     return worst
 

@@ -1,7 +1,8 @@
 """What the generator is told: a file, because it runs in a process of its own."""
 
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,17 @@ class Plan:
         """Seconds after which a journey under way is given up: a checkout has six steps."""
         return self.timeout_s * 6
 
-    def arrivals(self) -> Iterator[float]:
-        """Yield the intended starts in seconds from the beginning."""
+    def arrivals(self) -> Iterator[tuple[float, str]]:
+        """Yield the intended starts, in seconds from the beginning, and the journey of each."""
+        chance = random.Random(f"{self.run} mix")  # not the stream that draws the moments
+        names = [one.name for one in self.journeys]
+        weights = [one.weight for one in self.journeys]
+        for moment in self._moments():
+            yield moment, chance.choices(names, weights)[0]
+
+    def _moments(self) -> Iterable[float]:
         if self.moments:
-            return iter(self.moments)
+            return self.moments
         return even(self.stages) if self.spacing == "even" else poisson(self.stages, self.run)
 
     def write(self, path: Path) -> None:

@@ -1,6 +1,8 @@
 """The section `loadtests:` of storewatch.yaml."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from loadtests.profiles import ProfileSettings
 from storewatch.core.targets import Target
@@ -39,3 +41,13 @@ class LoadSettings(Section):
         "arrivals_missed": Target("=", 0),
     }
     reconciliation: ReconciliationSettings | None = None
+
+    @model_validator(mode="after")
+    def _mixes_are_of_known_journeys(self) -> Self:
+        for name, profile in self.profiles.items():
+            if unknown := sorted(set(profile.mix) - set(self.journeys)):
+                known = ", ".join(self.journeys) or "none"
+                raise ValueError(
+                    f"profiles.{name}.mix: no journey {unknown[0]!r}; there are: {known}"
+                )
+        return self

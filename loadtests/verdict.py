@@ -1,6 +1,6 @@
 """From what was recorded to what it is worth."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from loadtests.plan import Plan
@@ -44,11 +44,25 @@ def measurements(
         plan: what was asked for.
         targets: by measurement name.
     """
-    total = summary["steps"]
-    values: dict[str, tuple[float | None, str]] = {
-        names.P50_S: (total["p50_s"], "s"),
-        names.P95_S: (total["p95_s"], "s"),
-        names.P99_S: (total["p99_s"], "s"),
+    whole, parts = _whole(summary, plan), _parts(summary)
+    shown = {f"{names.P95_S}.{step}" for step in summary["by_step"]}
+    judged = {**{name: targets[names.P95_S] for name in shown if names.P95_S in targets}, **targets}
+    if plan.stages[-1].name == RECOVERY:
+        whole[names.TIME_TO_RECOVER_S] = (_recovered_after_s(summary, plan, targets), "s")
+        recovery_s = sum(stage.duration_s for stage in plan.stages[-2:])
+        judged.setdefault(names.TIME_TO_RECOVER_S, Target("<=", recovery_s))
+    wanted = {n: parts.get(n, (None, "")) for n in (*shown, *judged) if n not in whole}
+    return [
+        Measurement(name, value, unit, judged.get(name))
+        for name, (value, unit) in (whole | wanted).items()
+        if name not in BUSINESS
+    ]
+
+
+def _whole(summary: Mapping[str, Any], plan: Plan) -> dict[str, tuple[float | None, str]]:
+    """Return value and unit of what is said of every run."""
+    return {
+        **{name: (summary["steps"][name], "s") for name in _QUANTILES},
         names.ERROR_RATIO: (_ratio(summary), "ratio"),
         names.REQUESTS: (summary["requests"], "requests"),
         "requests_per_s": (_rate(summary, plan), "requests/s"),
@@ -56,36 +70,26 @@ def measurements(
         names.GENERATOR_CPU_RATIO: (summary["generator_cpu_ratio"], "ratio"),
         "generator_lateness_p99_s": (summary["lateness"]["p99_s"], "s"),
     }
-    shown = set(values)
-    for step, row in summary["by_step"].items():
-        values |= {f"{name}.{step}": (row[name], "s") for name in _QUANTILES}
-        shown.add(f"{names.P95_S}.{step}")
-    parts = {f"journey:{name}": row for name, row in summary["by_journey"].items()}
-    parts |= {f"stage:{row['name']}": row for row in summary["by_stage"] if row["visits"]}
-    for part, row in parts.items():
-        values |= {f"{name}.{part}": (row["steps"][name], "s") for name in _QUANTILES}
-        values[f"{names.ERROR_RATIO}.{part}"] = (_ratio(row), "ratio")
-    for route, row in summary["by_route"].items():
-        values |= {f"{name}.route:{route}": (row[name], "s") for name in _QUANTILES}
+
+
+def _parts(summary: Mapping[str, Any]) -> dict[str, tuple[float | None, str]]:
+    """Return value and unit of what can be said of steps, journeys, stages, routes and windows."""
+    groups = {f"journey:{name}": row for name, row in summary["by_journey"].items()}
+    groups |= {f"stage:{row['name']}": row for row in summary["by_stage"] if row["visits"]}
+    rows = {
+        **summary["by_step"],
+        **{f"route:{route}": row for route, row in summary["by_route"].items()},
+        **{part: row["steps"] for part, row in groups.items()},
+    }
+    found: dict[str, tuple[float | None, str]] = {
+        f"{name}.{part}": (row[name], "s") for part, row in rows.items() for name in _QUANTILES
+    }
+    found |= {f"{names.ERROR_RATIO}.{part}": (_ratio(row), "ratio") for part, row in groups.items()}
+    enough = [row for row in summary["windows"] if row["count"] >= WINDOW_MINIMUM]
     for name in _QUANTILES:
-        worst = [row[name] for row in summary["windows"] if row["count"] >= WINDOW_MINIMUM]
-        values[f"{name}.worst-{WINDOW_S}s"] = (max(worst, default=None), "s")
-    if plan.stages[-1].name == RECOVERY:
-        values[names.TIME_TO_RECOVER_S] = (_recovered_after_s(summary, plan, targets), "s")
-        shown.add(names.TIME_TO_RECOVER_S)
-        recovery_s = sum(stage.duration_s for stage in plan.stages[-2:])
-        targets = {names.TIME_TO_RECOVER_S: Target("<=", recovery_s), **targets}
-    steps = {f"{names.P95_S}.{step}" for step in summary["by_step"]}
-    absent = {name: (None, "") for name in targets if name not in values and name not in BUSINESS}
-    return [
-        Measurement(name, value, unit, targets.get(name) or _inherited(name, steps, targets))
-        for name, (value, unit) in {**values, **absent}.items()
-        if name in shown or name in targets
-    ]
-
-
-def _inherited(name: str, steps: Collection[str], targets: Mapping[str, Target]) -> Target | None:
-    return targets.get(names.P95_S) if name in steps else None
+        worst = max((row[name] for row in enough), default=None)
+        found[f"{name}.worst-{WINDOW_S}s"] = (worst, "s")
+    return found
 
 
 def _recovered_after_s(

@@ -11,6 +11,7 @@ import pyrage
 import pytest
 import zstandard
 
+from backup.canary import open_part
 from backup.errors import DamagedError, DecryptionError
 from backup.seal import sealing
 from backup.unseal import opened
@@ -41,6 +42,10 @@ def test_it_opens_with_age_and_zstd_alone(sealed: Path) -> None:
     compressed = pyrage.decrypt(sealed.read_bytes(), [IDENTITY])
     reader = zstandard.ZstdDecompressor().stream_reader(compressed, read_across_frames=True)
     assert reader.read() == CONTENT
+
+
+def test_a_canary_sees_every_frame(sealed: Path) -> None:
+    assert open_part(sealed.read_bytes(), [IDENTITY], whole=True) == len(CONTENT)
 
 
 def test_several_recipients_can_each_open_it(tmp_path: Path) -> None:

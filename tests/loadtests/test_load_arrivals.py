@@ -7,7 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from loadtests.arrivals import Stage, even, poisson, replayed, shopper_number
+from loadtests.plan import Plan, Share
 from loadtests.profiles import MIXES, ProfileSettings
+from loadtests.settings import LoadSettings
 
 
 def constant(rate: float, duration_s: float) -> Stage:
@@ -153,3 +155,26 @@ def test_load_never_takes_the_shoppers_of_timed_journeys_and_proofs() -> None:
     numbers = [shopper_number(arrival) for arrival in range(5000)]
     assert len(set(numbers)) == len(numbers)
     assert {number % 500 for number in numbers} == set(range(480))
+
+
+def test_what_a_shopper_does_has_nothing_to_do_with_when_it_comes() -> None:
+    shares = (Share("browse", "walks:browse", 3), Share("buy", "walks:buy", 1))
+    held = (constant(50, 200),)
+    plan = Plan("run", shares, "http://shop", None, held, 1.0, 1, 1.0, spacing="poisson")
+    arrivals = list(plan.arrivals())
+    gaps = [(after[0] - before[0], after[1]) for before, after in pairwise(arrivals)]
+    mean_s = {
+        name: statistics.mean(gap for gap, one in gaps if one == name) for name in ("browse", "buy")
+    }
+    assert mean_s["buy"] == pytest.approx(mean_s["browse"], rel=0.1)
+    assert arrivals == list(plan.arrivals())
+
+
+def test_a_mix_of_a_journey_that_is_not_configured_is_refused_before_the_run() -> None:
+    written = {
+        "base_url": "http://shop",
+        "journeys": {"browse": "walks:browse"},
+        "profiles": {"sale": {"rate": 1, "mix": {"browse": 1, "buy": 1}}},
+    }
+    with pytest.raises(ValidationError, match=r"profiles\.sale\.mix: no journey 'buy'; there are"):
+        LoadSettings.model_validate(written)
