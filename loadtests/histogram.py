@@ -51,6 +51,13 @@ class Histogram:
         """How many durations there are."""
         return sum(self.counts.values())
 
+    @property
+    def mean_s(self) -> float | None:
+        """The mean in seconds, each duration counted as the middle of its bucket."""
+        total = self.total
+        middles_us = sum((one + _width_us(one) // 2) * n for one, n in self.counts.items())
+        return middles_us / total / 1e6 if total else None
+
     def at(self, percentiles: Iterable[float]) -> list[float | None]:
         """Return the seconds at percentiles that rise; None where nothing was recorded.
 
@@ -68,9 +75,10 @@ class Histogram:
         return found
 
     def quantiles(self) -> dict[str, float | None]:
-        """Return count, p50, p95, p99 and maximum in seconds."""
+        """Return count, mean, p50, p95, p99 and maximum in seconds."""
         p50, p95, p99, most = self.at((50, 95, 99, 100))
-        return {"count": self.total, "p50_s": p50, "p95_s": p95, "p99_s": p99, "max_s": most}
+        rest = {"p50_s": p50, "p95_s": p95, "p99_s": p99, "max_s": most}
+        return {"count": self.total, "mean_s": self.mean_s, **rest}
 
     def spectrum(self) -> list[tuple[float, Any]]:
         """Return (percentile, seconds) pairs for the percentile curve, dense towards the tail."""
@@ -88,5 +96,8 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
 
 def _highest_s(one: int) -> float:
     """Return the last microsecond of a bucket, in seconds."""
-    shift = max(0, one.bit_length() - _BITS)
-    return (one + (1 << shift) - 1) / 1e6
+    return (one + _width_us(one) - 1) / 1e6
+
+
+def _width_us(one: int) -> int:
+    return 1 << max(0, one.bit_length() - _BITS)

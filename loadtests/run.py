@@ -174,8 +174,17 @@ def run_load(
     profile_name: str,
     store: EvidenceStore,
     progress: Progress,
+    release: str = "",
 ) -> Evidence:
     """Run one profile against one journey and return its evidence, report included.
+
+    Args:
+        settings: the section `loadtests`.
+        journey: of `loadtests.journeys`; None: the mix of the profile.
+        profile_name: of `loadtests.profiles`.
+        store: where the evidence goes.
+        progress: gets an object a second from a thread.
+        release: of the shop that is loaded; the evidence says it, for comparisons.
 
     Raises:
         UsageError: an unknown journey or profile.
@@ -187,7 +196,7 @@ def run_load(
     profile = settings.profiles[profile_name]
     shares(settings, journey, profile)
     subject = f"{journey or MIXED}/{profile_name}"
-    draft = store.open("load", subject)
+    draft = store.open("load", subject, {"release": release} if release else None)
     load = start_load(settings, journey, profile, draft.folder, progress)
     try:
         summary = load.wait()

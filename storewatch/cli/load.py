@@ -16,9 +16,10 @@ def load() -> None:
 @load.command()
 @click.argument("journey", required=False)
 @click.option("--profile", default="baseline", show_default=True, help="Of loadtests.profiles.")
+@click.option("--release", default="", metavar="NAME", help="Of the shop; for load compare.")
 @json_option
 @config_option
-def run(journey: str | None, profile: str, *, as_json: bool) -> None:
+def run(journey: str | None, profile: str, release: str, *, as_json: bool) -> None:
     """Run a profile against a journey, or its mix; the report lies beside the evidence."""
     found = parts()
     with reporting() as report:
@@ -27,6 +28,11 @@ def run(journey: str | None, profile: str, *, as_json: bool) -> None:
             report(f"load on {journey or profile}", line["elapsed_s"], line["duration_s"])
 
         evidence = run_load(
-            found.config.settings.loadtests, journey, profile, found.evidence, progress
+            found.config.settings.loadtests,
+            journey,
+            profile,
+            found.evidence,
+            progress,
+            release,
         )
     end_with(evidence, found.evidence.folder(evidence), as_json=as_json)

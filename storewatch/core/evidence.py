@@ -12,6 +12,7 @@ from storewatch.core.targets import Target, Verdict, worst
 KINDS = (
     *("load", "capacity", "backup", "drill", "proof", "patrol", "release", "report", "demo"),
     *("verify", "canary", "prune", "sync", "failover", "sabotage"),
+    *("comparison", "gate"),
 )
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -71,14 +71,24 @@ class EvidenceStore:
         self._root = home / "evidence"
         self._context = context or {}
 
-    def open(self, kind: str, subject: str) -> EvidenceDraft:
-        """Begin a record of one of `core.evidence.KINDS` about a subject (checkout/baseline)."""
+    def open(
+        self, kind: str, subject: str, context: Mapping[str, Any] | None = None
+    ) -> EvidenceDraft:
+        """Begin a record of one of `core.evidence.KINDS` about a subject (checkout/baseline).
+
+        Args:
+            kind: of `core.evidence.KINDS`.
+            subject: what is rehearsed.
+            context: what this record says of itself beside what all do.
+        """
         if kind not in KINDS:
             raise ValueError(f"{kind!r} is no kind of evidence; use one of {', '.join(KINDS)}")
         identifier = new_id()
         folder = self._root / kind / identifier
         folder.mkdir(parents=True, mode=0o700)
-        return EvidenceDraft(identifier, kind, subject, folder, utc_now(), self._context)
+        return EvidenceDraft(
+            identifier, kind, subject, folder, utc_now(), {**self._context, **(context or {})}
+        )
 
     def list(self, kind: str | None = None, subject: str | None = None) -> list[Evidence]:
         """Return finished evidence, newest first; a folder without a readable record is none."""

@@ -18,6 +18,7 @@ def test_percentiles_are_those_of_hdrhistogram_to_the_digit(scale: float) -> Non
         ours.record(seconds)
     assert ours.at(MARKS) == [theirs.get_value_at_percentile(mark) / 1e6 for mark in MARKS]
     assert ours.total == theirs.get_total_count()
+    assert ours.mean_s == pytest.approx(theirs.get_mean_value() / 1e6, rel=1e-3)
 
 
 def test_a_bucket_is_less_than_a_thousandth_wide() -> None:
@@ -43,6 +44,6 @@ def test_histograms_of_several_workers_are_one() -> None:
 
 def test_nothing_recorded_has_no_percentiles() -> None:
     assert Histogram().quantiles() == {
-        "count": 0, "p50_s": None, "p95_s": None, "p99_s": None, "max_s": None,
+        "count": 0, "mean_s": None, "p50_s": None, "p95_s": None, "p99_s": None, "max_s": None,
     }  # fmt: skip
     assert Histogram().spectrum() == []

@@ -45,7 +45,8 @@ def whole(url: str, books: dict[str, Any], **more: Any) -> LoadSettings:
 @pytest.fixture
 def evidence(shop: SmallShop, books: dict[str, Any], tmp_path: Path) -> Evidence:
     settings = whole(shop.url, books)
-    return run_load(settings, "buy", "short", EvidenceStore(tmp_path), lambda _line: None)
+    store = EvidenceStore(tmp_path)
+    return run_load(settings, "buy", "short", store, lambda _line: None, release="4.2.0")
 
 
 def test_a_run_ends_as_evidence_with_its_ledger_and_a_report_that_needs_no_network(
@@ -57,6 +58,7 @@ def test_a_run_ends_as_evidence_with_its_ledger_and_a_report_that_needs_no_netwo
     assert {m.name for m in evidence.measurements} >= {*LOAD_NAMES, "p95_s.look", "p95_s.order"}
     assert evidence.value("orders_acknowledged") == 50
     assert evidence.value("orders_lost") == 0
+    assert evidence.context["release"] == "4.2.0"
     assert {artefact.path for artefact in evidence.artefacts} >= {
         "generator.log",
         "ledger.jsonl",
