@@ -122,7 +122,7 @@ def _ours(shop: str, folder: Path, seconds: int) -> list[str]:
         shoppers=50,
         patience_s=10,
     ).write(plan)
-    return [sys.executable, "-m", "loadtests.generator", str(plan), str(folder)]
+    return [sys.executable, "-m", "loadtests.generator", str(folder), "--plan", str(plan)]
 
 
 def _peer_k6(program: Path, shop: str, seconds: int) -> list[str]:

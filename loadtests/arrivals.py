@@ -2,8 +2,9 @@
 
 import math
 import random
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
 WARM_UP = "warm-up"
 """The stage that is in no figure of a run but its own."""
@@ -18,6 +19,7 @@ class Stage:
         duration_s: how long it takes.
         start_rate, end_rate: journeys per second at its beginning and end.
         counts: whether it belongs to the figures of the run as a whole; warm-up and ramps do not.
+        may_break: whether the shop is loaded to see where it breaks.
     """
 
     name: str
@@ -25,11 +27,21 @@ class Stage:
     start_rate: float
     end_rate: float
     counts: bool = True
+    may_break: bool = False
 
     @property
     def journeys(self) -> float:
         """How many journeys are meant to start in it."""
         return self.duration_s * (self.start_rate + self.end_rate) / 2
+
+    def rate(self, after_s: float) -> float:
+        """Return the rate so many seconds after its beginning."""
+        share = min(max(after_s / self.duration_s, 0.0), 1.0)
+        return self.start_rate + (self.end_rate - self.start_rate) * share
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        return asdict(self)
 
     def moment(self, journeys: float) -> float:
         """Return after how many seconds so many journeys are meant to have started.
@@ -42,12 +54,12 @@ class Stage:
         return 2 * journeys / (self.start_rate + root) if journeys else 0.0
 
 
-def even(stages: Sequence[Stage]) -> Iterator[float]:
+def even(stages: Iterable[Stage]) -> Iterator[float]:
     """Yield intended starts in seconds, evenly spaced; none at the end of the last stage."""
     return _scheduled(stages, (float(number) for number in _naturals()))
 
 
-def poisson(stages: Sequence[Stage], seed: str) -> Iterator[float]:
+def poisson(stages: Iterable[Stage], seed: str) -> Iterator[float]:
     """Yield intended starts in seconds of a Poisson process: as independent shoppers come.
 
     Source: the gaps of a process with rate 1 are exponential with mean 1; a rate that changes
@@ -60,7 +72,7 @@ def poisson(stages: Sequence[Stage], seed: str) -> Iterator[float]:
     return _scheduled(stages, _exponential_sums(random.Random(seed)))
 
 
-def _scheduled(stages: Sequence[Stage], counts: Iterator[float]) -> Iterator[float]:
+def _scheduled(stages: Iterable[Stage], counts: Iterator[float]) -> Iterator[float]:
     """Yield the moments at which the number of journeys reaches each of the rising counts."""
     begun_s = passed = 0.0
     count = next(counts)

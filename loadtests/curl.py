@@ -11,8 +11,10 @@ HTTP/1.1, so that shoppers do not share a connection; connections are kept open 
 whoever comes next; certificates are checked; redirects are followed, five at most.
 """
 
+import errno
 import math
 import re
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -32,6 +34,8 @@ _MAXIMUM_REDIRECTS = 5
 _FORM = "application/x-www-form-urlencoded"
 # What differs from one failure to the next of the same kind.
 _COUNTED = re.compile(r"\d+ (?=ms\b|milliseconds|bytes|out of)")
+# Descriptors of the process or of the machine, ports, memory of the kernel.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS}
 _OPTIONS = "headers, json, data, params, allow_redirects"
 
 
@@ -63,7 +67,12 @@ class Transfers:
             if self._waiting.pop(handle, None) is not None:  # the shopper was ended
                 self._multi.remove_handle(handle)
         if problem:
-            raise ConnectionError(problem)
+            exhausted = handle.getinfo(pycurl.OS_ERRNO) in _EXHAUSTED or not _can_open()
+            raise ExhaustedError(problem) if exhausted else ConnectionError(problem)
+
+    def close(self) -> None:
+        """Close all connections; there will be no transfer any more."""
+        self._multi.close()
 
     def _on_socket(self, what: int, number: int, _multi: Any, _data: Any) -> None:
         watcher = self._sockets.pop(number, None)
@@ -120,6 +129,19 @@ class Transfers:
         if waiter is not None:  # its shopper was not ended by the one before
             self._multi.remove_handle(handle)
             waiter.switch(problem)
+
+
+def _can_open() -> bool:
+    """Tell whether there is a socket left: libcurl keeps the errno of connect, not of socket."""
+    try:
+        socket.socket().close()
+    except OSError as error:
+        return error.errno not in _EXHAUSTED
+    return True
+
+
+class ExhaustedError(ConnectionError):
+    """This machine has no socket left: its fault, not the shop's."""
 
 
 class Response:

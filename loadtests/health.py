@@ -1,6 +1,7 @@
 """Whether the generator kept up, in its worst moments: a mean would hide the peak of a sale."""
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable
 
 from loadtests.histogram import Histogram, merged
 
@@ -8,21 +9,31 @@ _BUSY_S = 10
 _ENOUGH_FOR_P99 = 100
 
 
-def busiest(samples: Sequence[tuple[float, float]]) -> float:
-    """Return the cores that the generator used in its busiest ten seconds.
+class Busiest:
+    """The cores that the generator used in its busiest ten seconds.
 
-    Args:
-        samples: (seconds of the run, CPU-seconds so far), about one a second.
+    Attributes:
+        ratio: so far; of a run that is shorter, its mean.
     """
-    worst, first = 0.0, 0
-    for position, (at_s, used_s) in enumerate(samples):
-        while first + 1 < position and samples[first + 1][0] <= at_s - _BUSY_S + 0.5:
-            first += 1
-        begun_s, begun_used_s = samples[first]
-        whole = at_s - begun_s >= _BUSY_S - 0.5 or position == len(samples) - 1
-        if whole and at_s > begun_s:
-            worst = max(worst, (used_s - begun_used_s) / (at_s - begun_s))
-    return worst
+
+    def __init__(self) -> None:
+        self.ratio = 0.0
+        self._worst = 0.0
+        self._samples: deque[tuple[float, float]] = deque()
+
+    def note(self, at_s: float, used_s: float) -> float:
+        """Take in how many CPU-seconds were used up to a moment of the run; return the ratio."""
+        samples = self._samples
+        samples.append((at_s, used_s))
+        while len(samples) > 1 and samples[1][0] <= at_s - _BUSY_S + 0.5:
+            samples.popleft()
+        begun_s, begun_used_s = samples[0]
+        if at_s > begun_s:
+            ratio = (used_s - begun_used_s) / (at_s - begun_s)
+            whole = at_s - begun_s >= _BUSY_S - 0.5
+            self._worst = max(self._worst, ratio) if whole else self._worst
+            self.ratio = self._worst or ratio
+        return self.ratio
 
 
 def worst_lateness(stages: Iterable[Histogram]) -> dict[str, float | None]:

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _BITS = 11
-_HIGHEST_US = 600_000_000  # ten minutes; what takes longer is counted as that
+HIGHEST_US = 600_000_000  # ten minutes; what takes longer is counted as that
 
 
 def bucket(seconds: float) -> int:
     """Return the bucket of a duration: its lowest microsecond."""
-    value = min(round(seconds * 1e6), _HIGHEST_US)
+    value = min(round(seconds * 1e6), HIGHEST_US)
     shift = max(0, value.bit_length() - _BITS)
     return max(value >> shift << shift, 1)
 
@@ -50,6 +50,11 @@ class Histogram:
     def total(self) -> int:
         """How many durations there are."""
         return sum(self.counts.values())
+
+    def above(self, seconds: float) -> int:
+        """Return how many durations were longer than so many seconds, to a bucket."""
+        bound = bucket(seconds)
+        return sum(times for one, times in self.counts.items() if one > bound)
 
     @property
     def mean_s(self) -> float | None:

@@ -1,9 +1,11 @@
 """The reconciliation: every order that the shop has acknowledged must be there, once, paid once."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -179,3 +181,27 @@ def _captures(provider: str, url: str, token: str) -> list[Capture]:
         ]
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         raise LoadError(f"the ledger of provider {provider} cannot be read: {error}") from error
+
+
+def read_ledger(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the attempted idempotency keys and the acknowledged orders of a ledger file.
+
+    A last line cut off by a crash is left out: what it would have said was not written down.
+
+    Raises:
+        LoadError: another line is broken; orders would go missing unseen.
+    """
+    attempts, orders = [], []
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is cut off
+        try:
+            record = json.loads(line)
+            if "attempt" in record:
+                attempts.append(record["attempt"])
+            else:
+                orders.append(record["order"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise LoadError(
+                f"{path}: line {number} is broken, the orders cannot be accounted for: {error}"
+            ) from error
+    return attempts, orders

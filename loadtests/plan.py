@@ -2,12 +2,14 @@
 
 import json
 import random
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from loadtests.arrivals import Stage, even, poisson
+from loadtests.ladder import Ladder
+from storewatch.core.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Plan:
         shoppers: virtual shoppers that stand ready; an arrival that finds none idle waits for one
             and its latency still counts from the intended start.
         patience_s: an arrival that waits longer is given up and counted as missed.
+        think_s: what users think between journeys on average, in a closed plan: the rates of its
+            stages are users. None: arrivals are open.
+        ladder: the stages that follow by what the ones before showed.
+        targets: by measurement name; a ladder looks for where they break.
+        gives_up: whether the run ends once a target cannot be met any more.
     """
 
     run: str
@@ -45,11 +52,16 @@ class Plan:
     patience_s: float
     spacing: str = "even"
     moments: tuple[float, ...] = ()
+    think_s: float | None = None
+    ladder: Ladder | None = None
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    gives_up: bool = False
 
     @property
     def duration_s(self) -> float:
-        """Seconds over which arrivals are scheduled."""
-        return sum(stage.duration_s for stage in self.stages)
+        """Seconds over which arrivals are scheduled; with a ladder at most."""
+        climb_s = self.ladder.longest_s if self.ladder else 0.0
+        return sum(stage.duration_s for stage in self.stages) + climb_s
 
     @property
     def longest_end_s(self) -> float:
@@ -61,28 +73,55 @@ class Plan:
         """Seconds after which a journey under way is given up: a checkout has six steps."""
         return self.timeout_s * 6
 
-    def arrivals(self) -> Iterator[tuple[float, str]]:
-        """Yield the intended starts, in seconds from the beginning, and the journey of each."""
+    def arrivals(self, stages: Iterable[Stage] | None = None) -> Iterator[tuple[float, str]]:
+        """Yield the intended starts, in seconds from the beginning, and the journey of each.
+
+        Args:
+            stages: those of the run as they become known; None: those of the plan.
+        """
         chance = random.Random(f"{self.run} mix")  # not the stream that draws the moments
-        names = [one.name for one in self.journeys]
-        weights = [one.weight for one in self.journeys]
-        for moment in self._moments():
+        names, weights = self.mix
+        for moment in self._moments(self.stages if stages is None else stages):
             yield moment, chance.choices(names, weights)[0]
 
-    def _moments(self) -> Iterable[float]:
+    @property
+    def mix(self) -> tuple[list[str], list[float]]:
+        """The names of the journeys and their weights."""
+        return [one.name for one in self.journeys], [one.weight for one in self.journeys]
+
+    def _moments(self, stages: Iterable[Stage]) -> Iterable[float]:
         if self.moments:
             return self.moments
-        return even(self.stages) if self.spacing == "even" else poisson(self.stages, self.run)
+        return even(stages) if self.spacing == "even" else poisson(stages, self.run)
+
+    def ran(self, stages: Sequence[Mapping[str, Any]]) -> "Plan":
+        """Return the plan as it went, by the stages of a summary."""
+        return replace(self, stages=tuple(Stage(**one) for one in stages), ladder=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        targets = {name: str(target) for name, target in self.targets.items()}
+        return {**asdict(replace(self, targets={})), "targets": targets}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Plan":
+        """Return the plan that `to_json` wrote."""
+        return cls(
+            **{
+                **raw,
+                "journeys": tuple(Share(**one) for one in raw["journeys"]),
+                "stages": tuple(Stage(**one) for one in raw["stages"]),
+                "moments": tuple(raw["moments"]),
+                "ladder": Ladder(**raw["ladder"]) if raw["ladder"] else None,
+                "targets": {name: Target.parse(text) for name, text in raw["targets"].items()},
+            }
+        )
 
     def write(self, path: Path) -> None:
         """Write the plan as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
         """Read a plan written by `write`."""
-        raw: dict[str, Any] = json.loads(path.read_text())
-        raw["journeys"] = tuple(Share(**one) for one in raw["journeys"])
-        raw["stages"] = tuple(Stage(**one) for one in raw["stages"])
-        raw["moments"] = tuple(raw["moments"])
-        return cls(**raw)
+        return cls.from_json(json.loads(path.read_text()))

@@ -1,29 +1,26 @@
-"""What the generator keeps of a run: histograms, a curve per second, the ledger of orders."""
+"""What the generator keeps of a run: figures, a curve per second, the ledger of orders."""
 
 import bisect
-import itertools
 import json
-import math
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from loadtests.arrivals import WARM_UP, Stage
+from loadtests.curves import Curves
+from loadtests.figures import StageFigures, by_name, tally
 from loadtests.health import worst_lateness
-from loadtests.histogram import Histogram, bucket, merged
-from storewatch.core.errors import LoadError
+from loadtests.histogram import bucket, merged
+from loadtests.ladder import Outcome
 from storewatch.core.journey import StepResult
 from storewatch.store.files import write_atomic
 
-WINDOW_S = 10
-MOST_ROUTES = 100
-OTHER_ROUTES = "other"
-# A second's histogram is kept this long, then only its quantiles are: memory does not grow.
-_SECONDS_IN_FULL = 120
+MOST_ROUTES = MOST_ERRORS = 100
+OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,87 +35,68 @@ class Visit:
     error: str
 
 
-@dataclass(slots=True)
-class Second:
-    """One second of the run, for the curves."""
-
-    arrivals: int = 0
-    requests: int = 0
-    failed: int = 0
-    latency: Histogram = field(default_factory=Histogram)
-    quantiles: dict[str, float | None] | None = None
-
-
-@dataclass(slots=True)
-class Cell:
-    """What became of the visits of one journey in one stage.
-
-    Attributes:
-        steps: latency by step; the first of each visit counts from the intended start.
-        visit: from the intended start to the end.
-    """
-
-    visits: int = 0
-    failed: int = 0
-    steps: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
-    visit: Histogram = field(default_factory=Histogram)
-
-
-@dataclass(slots=True)
-class StageCounts:
-    """What a stage counts beside its visits."""
-
-    missed: int = 0
-    requests: int = 0
-    requests_failed: int = 0
-
-
 class Recorder:
-    """Collects visits in bounded memory and writes `summary.json` and `ledger.jsonl`.
+    """Collects visits in bounded memory; writes summary.json, ledger.jsonl and latency.hlog.
 
     Args:
         folder: where the files go.
-        stages: of the run; what is meant to start in one that does not count is left out of
-            everything but its own figures, the curves and the ledger.
+        stages: of the run, more may follow; what is meant to start in one that does not count is
+            left out of everything but its own figures, the curves and the ledger.
         mixed: whether there is more than one journey; steps are then named with theirs.
         longest_visit_s: seconds after its intended start at which a visit has ended.
+        relayed: whether somebody else takes the lines of the ledger as well (see `take`).
     """
 
     def __init__(
         self,
         folder: Path,
-        stages: Sequence[Stage],
+        stages: Iterable[Stage],
         *,
         mixed: bool = False,
         longest_visit_s: float = 0.0,
+        relayed: bool = False,
     ) -> None:
         self.folder = folder
-        self.acknowledged = 0
-        self.visits = 0
-        self.failed = 0
-        self.errors: Counter[str] = Counter()
+        self.stages: list[Stage] = []
+        self._figures: list[StageFigures] = []
+        self._ends: list[float] = []
+        for stage in stages:
+            self.add_stage(stage)
         self._mixed = mixed
-        self._stages = list(stages)
-        self._counts = [StageCounts() for _ in stages]
-        *self._ends, self._end_s = itertools.accumulate(stage.duration_s for stage in stages)
-        self._in_full_s = max(_SECONDS_IN_FULL, math.ceil(longest_visit_s))
-        self._cells: defaultdict[tuple[int, str], Cell] = defaultdict(Cell)
-        self._routes: dict[str, Histogram] = {}
-        self._service = Histogram()
-        self._lateness = [Histogram() for _ in stages]
-        self._windows: defaultdict[int, Histogram] = defaultdict(Histogram)
-        self._seconds: dict[int, Second] = {}
-        self._in_full: deque[int] = deque()
+        self._routes: set[str] = set()
+        self.curves = Curves(folder, longest_visit_s, lambda at_s: self._stage(at_s).counts)
+        self._said: list[bytes] | None = [] if relayed else None
         self._ledger = (folder / "ledger.jsonl").open("ab", buffering=0)
+
+    def add_stage(self, stage: Stage) -> None:
+        """Append a stage."""
+        self.stages.append(stage)
+        self._figures.append(StageFigures())
+        self._ends.append((self._ends[-1] if self._ends else 0.0) + stage.duration_s)
+
+    def count_in(self, position: int) -> None:
+        """Let a stage belong to the figures of the run."""
+        self.stages[position] = replace(self.stages[position], counts=True)
+
+    def under_way(self, now_s: float) -> tuple[float, Stage | None]:
+        """Return the beginning of the stage of a moment, and the stage; None before the first."""
+        if not self.stages:
+            return 0.0, None
+        position = self._position(now_s)
+        return self._ends[position - 1] if position else 0.0, self.stages[position]
+
+    @property
+    def end_s(self) -> float:
+        """The end of the last stage that is known."""
+        return self._ends[-1]
 
     def attempted(self, idempotency_key: str) -> None:
         """Write down that an order is about to be sent, before it is sent."""
-        self._ledger.write(orjson.dumps({"attempt": idempotency_key}) + b"\n")
+        self._write({"attempt": idempotency_key})
 
     def order(self, order: dict[str, Any]) -> None:
         """Write down an order that the shop has acknowledged."""
-        self.acknowledged += 1
-        self._ledger.write(orjson.dumps({"order": order}) + b"\n")
+        self._write({"order": order})
 
     def request(self, at_s: float, route: str, took_s: float, *, ok: bool) -> None:
         """Count one HTTP request.
@@ -129,30 +107,38 @@ class Recorder:
             took_s: from sending to its whole answer.
             ok: whether it was answered, and not by an error of the server.
         """
-        self._second(at_s).requests += 1
-        if at_s >= self._end_s:
+        self.curves.at(at_s).requests += 1
+        if at_s >= self._ends[-1]:
             return  # of a visit that takes longer than the run; no rate has room for it
-        position = bisect.bisect_right(self._ends, at_s)
-        counts = self._counts[position]
-        counts.requests += 1
-        counts.requests_failed += not ok
-        if self._stages[position].counts:
-            known = self._routes.get(route) or self._new_route(route)
-            known.record(took_s)
+        figures = self._at(at_s)
+        figures.requests += 1
+        figures.requests_failed += not ok
+        if route not in self._routes:
+            route = self._known(route)
+        figures.routes[route].record(took_s)
+
+    def arrive(self, intended_s: float) -> None:
+        """Count a visit that is meant to start."""
+        self.curves.at(intended_s).arrivals += 1
+        self._at(intended_s).arrivals += 1
+
+    def exhausted(self, at_s: float) -> None:
+        """Count a request for which this machine had no socket left."""
+        self._at(at_s).exhausted += 1
 
     def miss(self, intended_s: float) -> None:
         """Count an arrival that could not be started in time: for its second it has failed."""
-        self._second(intended_s).failed += 1
-        self._counts[bisect.bisect_right(self._ends, intended_s)].missed += 1
+        self.curves.at(intended_s).failed += 1
+        self._at(intended_s).missed += 1
 
     def visit(self, visit: Visit) -> None:
         """Record one visit; its first step is measured from the intended start."""
         waited_s = visit.started_s - visit.intended_s
-        second = self._second(visit.intended_s)
-        second.arrivals += 1
+        second = self.curves.at(visit.intended_s)
+        second.started += 1
         second.failed += bool(visit.error)
-        position = bisect.bisect_right(self._ends, visit.intended_s)
-        cell = self._cells[position, visit.journey]
+        figures = self._at(visit.intended_s)
+        cell = figures.cells[visit.journey]
         before_s = waited_s
         for step in visit.steps:
             one = bucket(step.duration_s + before_s)
@@ -161,139 +147,145 @@ class Recorder:
             if second.quantiles is None:
                 second.latency.count(one)
         cell.visits += 1
-        cell.failed += bool(visit.error)
         cell.visit.record(visit.ended_s - visit.intended_s)
-        self._lateness[position].record(waited_s)
-        if self._stages[position].counts:
-            self.visits += 1
-            self.failed += bool(visit.error)
-            self._service.record(visit.ended_s - visit.started_s)
-            if visit.error:
-                self.errors[visit.error[:200]] += 1
+        figures.lateness.record(waited_s)
+        figures.service.record(visit.ended_s - visit.started_s)
+        if visit.error:
+            cell.failed += 1
+            error = visit.error[:200]
+            known = error in figures.errors or len(figures.errors) < MOST_ERRORS
+            figures.errors[error if known else OTHER] += 1
+
+    def take(self) -> dict[str, Any]:
+        """Return what was recorded since the last time and forget it: a worker tells its master."""
+        said = {
+            "stages": {n: one.to_json() for n, one in enumerate(self._figures)},
+            "seconds": self.curves.take(),
+            "ledger": self._said or [],
+        }
+        self._figures = [StageFigures() for _ in self.stages]
+        self._said = []
+        return said
+
+    def absorb(self, said: Mapping[str, Any]) -> None:
+        """Take in what a worker told."""
+        for number, raw in said["stages"].items():
+            self._figures[number].add(raw)
+        self.curves.absorb(said["seconds"])
+        for line in said["ledger"]:
+            self._ledger.write(line)
+
+    def stage(self, position: int) -> dict[str, Any]:
+        """Return counts and quantiles of one stage so far."""
+        return tally([self._figures[position]])
+
+    def counting(self) -> list[StageFigures]:
+        """Return the figures of the stages that count."""
+        return [
+            figures
+            for stage, figures in zip(self.stages, self._figures, strict=True)
+            if stage.counts
+        ]
+
+    def totals(self) -> dict[str, int]:
+        """Return the counts of the run so far, without the warm-up."""
+        figures = self._beyond_warm_up()
+        cells = [cell for one in figures for cell in one.cells.values()]
+        return {
+            "visits": sum(cell.visits for cell in cells),
+            "failed": sum(cell.failed for cell in cells),
+            "missed": sum(one.missed for one in figures),
+        }
 
     def summary(self, cpu_ratio: float, duration_s: float) -> dict[str, Any]:
         """Return all figures; latencies in seconds, `cpu_ratio` as `busiest` says it."""
-        seconds = [self._curve(number) for number in sorted(self._seconds)]
-        counting = [n for n, stage in enumerate(self._stages) if stage.counts]
-        journeys = sorted({journey for _, journey in self._cells})
-        cells = [cell for (stage, _), cell in self._cells.items() if stage in counting]
+        seconds = self.curves.rows()
+        counting = self.counting()
+        journeys = sorted({name for one in counting for name in one.cells})
+        beyond_warm_up = self._beyond_warm_up()
+        routes = by_name(one.routes for one in counting)
+        steps = by_name(
+            {f"{name}/{step}" if self._mixed else step: h for step, h in cell.steps.items()}
+            for one in counting
+            for name, cell in sorted(one.cells.items())
+        )
         return {
             "duration_s": round(duration_s, 3),
             "generator_cpu_ratio": round(cpu_ratio, 4),
-            **_tally(cells, [self._counts[n] for n in counting]),
-            "arrivals_missed": sum(
-                one.missed
-                for stage, one in zip(self._stages, self._counts, strict=True)
-                if stage.name != WARM_UP
-            ),
-            "orders_acknowledged": self.acknowledged,
-            "errors": dict(self.errors.most_common(20)),
-            "by_step": self._by_step(counting),
-            "by_journey": {
-                one: found
-                for one in journeys
-                if (found := _tally([self._cells[n, one] for n in counting], []))["visits"]
-            },
-            "by_route": {name: one.quantiles() for name, one in sorted(self._routes.items())},
+            **tally(counting),
+            "arrivals_missed": sum(one.missed for one in beyond_warm_up),
+            "sockets_exhausted": sum(one.exhausted for one in self._figures),
+            "errors": dict(sum((one.errors for one in counting), Counter()).most_common(20)),
+            "by_step": {name: one.quantiles() for name, one in steps.items()},
+            "by_journey": {name: tally(counting, name) for name in journeys},
+            "by_route": {name: one.quantiles() for name, one in sorted(routes.items())},
+            "stages": [stage.to_json() for stage in self.stages],
             "by_stage": [
-                {
-                    "name": stage.name,
-                    **_tally([self._cells[n, one] for one in journeys], [self._counts[n]]),
-                }
-                for n, stage in enumerate(self._stages)
+                {"name": stage.name, **self.stage(n)} for n, stage in enumerate(self.stages)
             ],
-            "service": self._service.quantiles(),
-            "lateness": worst_lateness(
-                one
-                for stage, one in zip(self._stages, self._lateness, strict=True)
-                if stage.name != WARM_UP
-            ),
-            "spectrum": merged(h for cell in cells for h in cell.steps.values()).spectrum(),
-            "windows": [
-                {"start_s": number * WINDOW_S, **window.quantiles()}
-                for number, window in sorted(self._windows.items())
-            ],
+            "service": merged(one.service for one in counting).quantiles(),
+            "lateness": worst_lateness(one.lateness for one in beyond_warm_up),
+            "spectrum": merged(steps.values()).spectrum(),
+            "windows": self.curves.windows(),
             "seconds": seconds,
         }
 
-    def write(self, cpu_ratio: float, duration_s: float) -> None:
-        """Write `summary.json` and close the ledger."""
+    def write(
+        self,
+        cpu_ratio: float,
+        duration_s: float,
+        *,
+        complete: bool = True,
+        aborted: str = "",
+        lost_workers: str = "",
+        ladder: Sequence[Outcome] = (),
+    ) -> None:
+        """Write `summary.json`; close ledger and log.
+
+        Args:
+            cpu_ratio: cores that the busiest process used, as `Busiest` says it.
+            duration_s: of the run.
+            complete: whether it went to the end of its plan.
+            aborted: which target could not be met any more.
+            lost_workers: how many of them were lost, and when.
+            ladder: what a search for the breaking point found.
+        """
         self._ledger.close()
-        text = json.dumps(self.summary(cpu_ratio, duration_s), indent=1) + "\n"
+        summary = {
+            **self.summary(cpu_ratio, duration_s),
+            "complete": complete,
+            "aborted": aborted,
+            "lost_workers": lost_workers,
+            "ladder": list(ladder),
+        }
+        text = json.dumps(summary, indent=1) + "\n"
         write_atomic(self.folder / "summary.json", text.encode())
 
-    def _by_step(self, counting: list[int]) -> dict[str, dict[str, float | None]]:
-        steps: defaultdict[str, Histogram] = defaultdict(Histogram)
-        for (stage, journey), cell in self._cells.items():
-            for name, histogram in cell.steps.items():
-                if stage in counting:
-                    steps[f"{journey}/{name}" if self._mixed else name].add(histogram)
-        return {name: histogram.quantiles() for name, histogram in steps.items()}
+    def _write(self, record: dict[str, Any]) -> None:
+        line = orjson.dumps(record) + b"\n"
+        self._ledger.write(line)
+        if self._said is not None:
+            self._said.append(line)
 
-    def _new_route(self, route: str) -> Histogram:
-        known = len(self._routes) - (OTHER_ROUTES in self._routes)
-        return self._routes.setdefault(route if known < MOST_ROUTES else OTHER_ROUTES, Histogram())
+    def _beyond_warm_up(self) -> list[StageFigures]:
+        """Where the generator is to keep up: what a shop that breaks leaves waiting is its own."""
+        return [
+            figures
+            for stage, figures in zip(self.stages, self._figures, strict=True)
+            if stage.name != WARM_UP and (stage.counts or not stage.may_break)
+        ]
 
-    def _second(self, at_s: float) -> Second:
-        number = int(at_s)
-        found = self._seconds.get(number)
-        if found is None:
-            found = self._seconds[number] = Second()
-            self._in_full.append(number)
-            while self._in_full[0] < number - self._in_full_s:
-                self._close(self._in_full.popleft())
-        return found
+    def _position(self, moment_s: float) -> int:
+        return min(bisect.bisect_right(self._ends, moment_s), len(self._ends) - 1)
 
-    def _close(self, number: int) -> dict[str, float | None]:
-        """Keep the quantiles of a second, give its histogram to its window, and let it go."""
-        second = self._seconds[number]
-        if second.quantiles is None:
-            second.quantiles = second.latency.quantiles()
-            if self._stages[bisect.bisect_right(self._ends, number)].counts:
-                self._windows[number // WINDOW_S].add(second.latency)
-            second.latency = Histogram()
-        return second.quantiles
+    def _at(self, moment_s: float) -> StageFigures:
+        return self._figures[self._position(moment_s)]
 
-    def _curve(self, number: int) -> dict[str, Any]:
-        quantiles, second = self._close(number), self._seconds[number]
-        counts = {name: getattr(second, name) for name in ("arrivals", "failed", "requests")}
-        shown = {name: quantiles[name] for name in ("p50_s", "p95_s", "max_s")}
-        return {"second": number, **counts, **shown}
+    def _stage(self, moment_s: float) -> Stage:
+        return self.stages[self._position(moment_s)]
 
-
-def _tally(cells: Iterable[Cell], counts: Iterable[StageCounts]) -> dict[str, Any]:
-    """Return counts and quantiles of some journeys in some stages together."""
-    cells, counts = list(cells), list(counts)
-    return {
-        "visits": sum(cell.visits for cell in cells),
-        "visits_failed": sum(cell.failed for cell in cells),
-        "arrivals_missed": sum(one.missed for one in counts),
-        "requests": sum(one.requests for one in counts),
-        "requests_failed": sum(one.requests_failed for one in counts),
-        "steps": merged(h for cell in cells for h in cell.steps.values()).quantiles(),
-        "visit": merged(cell.visit for cell in cells).quantiles(),
-    }
-
-
-def read_ledger(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the attempted idempotency keys and the acknowledged orders of a ledger file.
-
-    A last line cut off by a crash is left out: what it would have said was not written down.
-
-    Raises:
-        LoadError: another line is broken; orders would go missing unseen.
-    """
-    attempts, orders = [], []
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is cut off
-        try:
-            record = json.loads(line)
-            if "attempt" in record:
-                attempts.append(record["attempt"])
-            else:
-                orders.append(record["order"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise LoadError(
-                f"{path}: line {number} is broken, the orders cannot be accounted for: {error}"
-            ) from error
-    return attempts, orders
+    def _known(self, route: str) -> str:
+        if len(self._routes - {OTHER}) >= MOST_ROUTES:
+            route = OTHER
+        self._routes.add(route)
+        return route

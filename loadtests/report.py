@@ -28,7 +28,8 @@ def render(evidence: Evidence, plan: Plan, summary: Mapping[str, Any]) -> str:
             _curve("max", "warn", seconds, "max_s"),
         ],
         arrivals=[
-            _curve("journeys started", "line", seconds, "arrivals"),
+            _curve("journeys asked for", "warn", seconds, "arrivals"),
+            _curve("journeys started", "line", seconds, "started"),
             _curve("requests", "violet", seconds, "requests"),
             _curve("journeys failed", "bad", seconds, "failed"),
         ],

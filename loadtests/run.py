@@ -1,97 +1,49 @@
-"""Run the generator in a process of its own and turn what it recorded into evidence."""
+"""Run a profile and turn what was recorded into evidence."""
 
-import contextlib
-import json
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from loadtests import report, verdict
-from loadtests.ledger import Reconciliation, fetch_orders, reconcile
+from loadtests import junit, report, verdict
+from loadtests.ledger import Reconciliation
 from loadtests.plan import Plan, Share
+from loadtests.process import ALONE, Crew, Progress, RunningLoad
 from loadtests.profiles import ProfileSettings
-from loadtests.recorder import read_ledger
 from loadtests.settings import LoadSettings, ReconciliationSettings
-from storewatch.core.clock import utc_now
-from storewatch.core.errors import LoadError, UsageError
+from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence, Measurement, new_id
-from storewatch.store.evidence import EvidenceStore
+from storewatch.core.targets import Verdict
+from storewatch.store.evidence import EvidenceDraft, EvidenceStore
 from storewatch.store.files import write_atomic
 
-Progress = Callable[[dict[str, Any]], None]
-# Clocks of client and database may differ by this much; orders are looked up from before the run.
-CLOCK_TOLERANCE = timedelta(seconds=30)
-_START_WITHIN_S = 60.0
 MIXED = "mix"  # the first half of the subject where no single journey is named
 
 
-@dataclass(slots=True)
-class RunningLoad:
-    """Load that goes on until it is stopped or its plan ends."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be run.
 
-    plan: Plan
-    folder: Path
-    started_at: datetime
-    _process: subprocess.Popen[str]
-    _reader: threading.Thread
-    _begun: threading.Event
+    Attributes:
+        journey: of `loadtests.journeys`; None: the mix of the profile.
+        profile: of `loadtests.profiles`.
+        release: of the shop that is loaded; the evidence says it, for comparisons.
+        crew: who makes the load.
+        gives_up: whether to end once a target cannot be met any more, or an incident begins.
+    """
 
-    def stop(self) -> dict[str, Any]:
-        """End the schedule, let journeys under way finish and return the summary.
+    journey: str | None
+    profile: str
+    release: str = ""
+    crew: Crew = ALONE
+    gives_up: bool = True
 
-        Raises:
-            LoadError: the generator died; its last words are in `generator.log`.
-        """
-        self._begun.wait(_START_WITHIN_S)  # before, SIGTERM would find nobody to handle it
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
-        return self._end(self.plan.longest_end_s)
-
-    def kill(self) -> None:
-        """End the generator at once, for when nobody will read the result."""
-        self._process.kill()
-        self._process.wait()
-
-    def wait(self) -> dict[str, Any]:
-        """Wait for the plan's end and return the summary, as `stop` does."""
-        return self._end(_START_WITHIN_S + self.plan.duration_s + self.plan.longest_end_s)
-
-    def _end(self, within_s: float) -> dict[str, Any]:
-        try:
-            status = self._process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise LoadError(
-                f"the load generator did not end in {within_s:.0f} s and was killed;"
-                f" see {self.folder / 'generator.log'}"
-            ) from None
-        self._reader.join()
-        try:
-            summary = json.loads((self.folder / "summary.json").read_text())
-        except (OSError, ValueError) as error:
-            raise LoadError(
-                f"the load generator ended with status {status} and no summary;"
-                f" see {self.folder / 'generator.log'}"
-            ) from error
-        return dict(summary)
-
-    def ledger(self) -> tuple[list[str], list[dict[str, Any]]]:
-        """Return attempted keys and acknowledged orders so far."""
-        path = self.folder / "ledger.jsonl"
-        return read_ledger(path) if path.exists() else ([], [])
-
-    def reconcile(self, settings: ReconciliationSettings) -> Reconciliation:
-        """Compare the ledger with the shop and the payment providers."""
-        attempts, acknowledged = self.ledger()
-        found = fetch_orders(settings, self.started_at - CLOCK_TOLERANCE)
-        return reconcile(attempts, acknowledged, *found, settings.accepted_states)
+    @property
+    def subject(self) -> str:
+        """What the evidence is about."""
+        return f"{self.journey or MIXED}/{self.profile}"
 
 
 def journey_path(settings: LoadSettings, name: str) -> str:
@@ -128,6 +80,9 @@ def start_load(
     profile: ProfileSettings,
     folder: Path,
     progress: Progress,
+    crew: Crew = ALONE,
+    *,
+    gives_up: bool = False,
 ) -> RunningLoad:
     """Start the generator; `progress` gets an object a second from a thread."""
     plan = Plan(
@@ -139,82 +94,106 @@ def start_load(
         spacing=profile.spacing,
         moments=profile.moments(),
         timeout_s=settings.timeout,
-        shoppers=settings.connections,
+        shoppers=profile.users or settings.connections,
         patience_s=settings.timeout,
+        think_s=profile.think_s,
+        ladder=profile.ladder(),
+        targets=settings.targets,
+        gives_up=gives_up,
     )
-    plan.write(folder / "plan.json")
-    started_at = utc_now()
-    with (folder / "generator.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "loadtests.generator", str(folder / "plan.json"), str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
-    begun = threading.Event()
-    reader = threading.Thread(target=_read, args=(process, progress, begun), daemon=True)
-    reader.start()
-    return RunningLoad(plan, folder, started_at, process, reader, begun)
+    load = RunningLoad(plan, folder, crew)
+    load.start(progress)
+    return load
 
 
-def _read(process: subprocess.Popen[str], progress: Progress, begun: threading.Event) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        with contextlib.suppress(ValueError):
-            progress(json.loads(line))
-            begun.set()
-    begun.set()
+def find_profile(settings: LoadSettings, name: str) -> ProfileSettings:
+    """Return a configured profile.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in settings.profiles:
+        known = ", ".join(settings.profiles)
+        raise UsageError(f"no profile {name!r} in loadtests.profiles; there are: {known}")
+    return settings.profiles[name]
 
 
 def run_load(
     settings: LoadSettings,
-    journey: str | None,
-    profile_name: str,
+    wish: Wish,
     store: EvidenceStore,
     progress: Progress,
-    release: str = "",
+    incident_since: Callable[[datetime], str] = lambda _moment: "",
 ) -> Evidence:
-    """Run one profile against one journey and return its evidence, report included.
+    """Run what is wished for and return its evidence, report included.
 
     Args:
         settings: the section `loadtests`.
-        journey: of `loadtests.journeys`; None: the mix of the profile.
-        profile_name: of `loadtests.profiles`.
+        wish: what to run.
         store: where the evidence goes.
         progress: gets an object a second from a thread.
-        release: of the shop that is loaded; the evidence says it, for comparisons.
+        incident_since: names an incident that began after a moment, "" for none.
 
     Raises:
         UsageError: an unknown journey or profile.
         LoadError: the generator died, or the ledger could not be reconciled.
     """
-    if profile_name not in settings.profiles:
-        known = ", ".join(settings.profiles)
-        raise UsageError(f"no profile {profile_name!r} in loadtests.profiles; there are: {known}")
-    profile = settings.profiles[profile_name]
-    shares(settings, journey, profile)
-    subject = f"{journey or MIXED}/{profile_name}"
-    draft = store.open("load", subject, {"release": release} if release else None)
-    load = start_load(settings, journey, profile, draft.folder, progress)
+    profile = find_profile(settings, wish.profile)
+    shares(settings, wish.journey, profile)
+    draft = store.open("load", wish.subject, {"release": wish.release} if wish.release else None)
+    incidents: list[str] = []
+    running: list[RunningLoad] = []
+
+    def watched(line: dict[str, Any]) -> None:
+        draft.tell(line)
+        progress(line)
+        watching = wish.gives_up and running and not incidents
+        if watching and (name := incident_since(running[0].started_at)):
+            incidents.append(name)
+            running[0].interrupt()
+
+    running.append(
+        start_load(
+            settings,
+            wish.journey,
+            profile,
+            draft.folder,
+            watched,
+            wish.crew,
+            gives_up=wish.gives_up,
+        )
+    )
     try:
-        summary = load.wait()
+        summary = running[0].wait()
     except BaseException:
-        load.kill()
+        running[0].kill()
         raise
-    reasons = verdict.reasons_to_distrust(summary)
-    reasons += verdict.reason_cut_short(summary, load.plan.duration_s)
-    found = verdict.measurements(summary, load.plan, settings.targets)
-    notes = list(reasons)
+    summary["incident"] = next(iter(incidents), "")
+    return _judged(settings, draft, running[0], summary)
+
+
+def _judged(
+    settings: LoadSettings,
+    draft: EvidenceDraft,
+    load: RunningLoad,
+    summary: dict[str, Any],
+) -> Evidence:
+    planned_s = load.plan.duration_s
+    load.plan = plan = load.plan.ran(summary["stages"])
+    distrust = verdict.reasons_to_distrust(summary) + verdict.reason_cut_short(summary, planned_s)
+    overrides = verdict.overrides(distrust)
+    notes = [*distrust, *verdict.remarks(summary)]
+    if summary["aborted"]:
+        overrides.append(Verdict.FAIL)
+    found = verdict.measurements(summary, plan, settings.targets)
     if settings.reconciliation is not None:
         books = settled(load, settings.reconciliation)
         found += books.measurements()
         notes += books.notes()
-    overrides = verdict.overrides(reasons)
-    preview = _preview(draft.id, subject, load, found, notes, overrides)
-    html = report.render(preview, load.plan, summary)
+    preview = _preview(draft, load, found, notes, overrides)
+    html = report.render(preview, plan, summary)
     write_atomic(draft.folder / "report.html", html.encode())
+    write_atomic(draft.folder / "junit.xml", junit.render(preview))
     return draft.finish(found, notes, overrides)
 
 
@@ -229,18 +208,17 @@ def settled(
 
 
 def _preview(
-    identifier: str,
-    subject: str,
+    draft: EvidenceDraft,
     load: RunningLoad,
     found: list[Measurement],
     notes: list[str],
-    overrides: list[Any],
+    overrides: list[Verdict],
 ) -> Evidence:
     """The evidence as the report shows it, which is itself one of the artefacts."""
     return Evidence(
-        id=identifier,
-        kind="load",
-        subject=subject,
+        id=draft.id,
+        kind=draft.kind,
+        subject=draft.subject,
         started_at=load.started_at,
         duration_s=load.plan.duration_s,
         measurements=tuple(found),

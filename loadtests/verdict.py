@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from loadtests.curves import WINDOW_S
+from loadtests.ladder import bracket
 from loadtests.plan import Plan
 from loadtests.profiles import RECOVERY
-from loadtests.recorder import WINDOW_S
 from storewatch.core import names
 from storewatch.core.evidence import Measurement
 from storewatch.core.targets import Target, Verdict
@@ -27,6 +28,8 @@ BUSINESS = frozenset(
         "wrong_amounts",
     }
 )
+# Journeys per second: the highest rate that held and the lowest that did not (of a breakpoint).
+SUSTAINED, BREAKING = "sustained_per_s", "breaking_per_s"
 _QUANTILES = (names.P50_S, names.P95_S, names.P99_S)
 
 
@@ -51,6 +54,9 @@ def measurements(
         whole[names.TIME_TO_RECOVER_S] = (_recovered_after_s(summary, plan, targets), "s")
         recovery_s = sum(stage.duration_s for stage in plan.stages[-2:])
         judged.setdefault(names.TIME_TO_RECOVER_S, Target("<=", recovery_s))
+    if summary["ladder"]:
+        sustained, broke = bracket(summary["ladder"])
+        whole[SUSTAINED], whole[BREAKING] = (sustained, "1/s"), (broke, "1/s")
     wanted = {n: parts.get(n, (None, "")) for n in (*shown, *judged) if n not in whole}
     return [
         Measurement(name, value, unit, judged.get(name))
@@ -110,7 +116,8 @@ def _recovered_after_s(
         and (row["failed"] or (target and target.judge(row["p95_s"]) is Verdict.FAIL))
     ]
     last_s = max(bad, default=peak_end_s)
-    return None if last_s > end_s - 1 else last_s - peak_end_s
+    unseen = summary["duration_s"] < end_s - 1
+    return None if unseen or last_s > end_s - 1 else last_s - peak_end_s
 
 
 def reasons_to_distrust(summary: Mapping[str, Any]) -> list[str]:
@@ -123,16 +130,36 @@ def reasons_to_distrust(summary: Mapping[str, Any]) -> list[str]:
         reasons.append(
             f"INVALID: 1 % of the arrivals started {late:.2f} s late or more (limit 0.1 s)"
         )
+    if summary["lost_workers"]:
+        reasons.append(f"INVALID: {summary['lost_workers']}")
+    if summary["sockets_exhausted"]:
+        reasons.append(
+            f"INVALID: {summary['sockets_exhausted']} requests found no socket left on the"
+            " generator's machine; allow more (ulimit -n, net.ipv4.ip_local_port_range)"
+        )
     if summary["arrivals_missed"]:
         reasons.append(f"INVALID: {summary['arrivals_missed']} arrivals were never started")
     return reasons
 
 
 def reason_cut_short(summary: Mapping[str, Any], planned_s: float) -> list[str]:
-    """Return why a run that ended before its plan did is INVALID; a second is given."""
-    if summary["duration_s"] > planned_s - 1:
+    """Return why a run that ended before its plan did is INVALID."""
+    if summary["complete"] or summary["aborted"]:
         return []
+    if summary["incident"]:
+        return [f"INVALID: ended, because an incident began: {summary['incident']}"]
     return [f"INVALID: the run ended after {summary['duration_s']:.0f} of {planned_s:.0f} s"]
+
+
+def remarks(summary: Mapping[str, Any]) -> list[str]:
+    """Return what else a reader of the evidence should know."""
+    said = []
+    if summary["aborted"]:
+        said.append(f"given up after {summary['duration_s']:.0f} s: {summary['aborted']}")
+    if summary["ladder"] and all(held for _, held in summary["ladder"]):
+        most = max(rate for rate, _ in summary["ladder"])
+        said.append(f"nothing broke up to {most:g} journeys/s; raise `by` or `steps`")
+    return said
 
 
 def overrides(reasons: list[str]) -> list[Verdict]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from backup.backup import run_backup
 from backup.drill import run_drill
 from backup.keys import ensure_keys
-from loadtests.run import run_load
+from loadtests.run import Wish, run_load
 from storewatch import tools
 from storewatch.core.errors import StorewatchError, UnreachableError, UsageError
 from storewatch.core.evidence import Evidence, Measurement
@@ -174,7 +174,7 @@ def _chapters(demo: _Demo) -> None:
     demo.chapter(
         f"load: {settings.journey}/{settings.profile}",
         lambda: run_load(
-            config.loadtests, settings.journey, settings.profile, parts.evidence, on_load
+            config.loadtests, Wish(settings.journey, settings.profile), parts.evidence, on_load
         ),
     )
     demo.chapter("backup", lambda: run_backup(backup, parts.evidence, demo.progress))

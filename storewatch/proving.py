@@ -11,6 +11,7 @@ from chaos.proof import ProofParts, prove
 from chaos.settings import ProofSettings
 from loadtests import run as load
 from loadtests import verdict
+from loadtests.process import RunningLoad
 from loadtests.profiles import ProfileSettings
 from loadtests.settings import LoadSettings
 from monitors.journeys import JourneyTimer
@@ -32,7 +33,7 @@ class ProofLoad:
     """Load beside a proof: latency is shown, the orders are judged."""
 
     settings: LoadSettings
-    running: load.RunningLoad
+    running: RunningLoad
 
     def stop(self) -> LoadResult:
         """End the load, reconcile its ledger and return what was found."""

@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from chaos import lease
 from monitors.settings import BUCKETS_S
 from storewatch import tools
 from storewatch.config import Config
-from storewatch.core.clock import utc_now
+from storewatch.core.clock import parse_rfc3339, utc_now
 from storewatch.core.errors import ChaosError
 from storewatch.own_processes import address, own_processes
 from storewatch.store.evidence import EvidenceStore
@@ -73,6 +74,13 @@ class Parts:
         from storewatch.store.database import open_database
 
         return IncidentBook(open_database(self.state_url))
+
+    def incident_since(self, moment: datetime) -> str:
+        """Name an incident that has woken somebody since a moment; "" for none."""
+        for one in self.incidents.list(unresolved_only=True):
+            if one.severity == "page" and parse_rfc3339(one.opened_at) >= moment:
+                return f"{one.alert} ({one.summary})"
+        return ""
 
     @cached_property
     def alertmanager(self) -> "Alertmanager":

@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from loadtests.run import run_load
+from loadtests.process import Crew, checked_address, join
+from loadtests.run import Wish, run_load
 from storewatch.cli.common import config_option, end_with, json_option, parts, reporting
 
 
@@ -17,22 +18,47 @@ def load() -> None:
 @click.argument("journey", required=False)
 @click.option("--profile", default="baseline", show_default=True, help="Of loadtests.profiles.")
 @click.option("--release", default="", metavar="NAME", help="Of the shop; for load compare.")
+@click.option(
+    "--workers", type=click.IntRange(0, 256), default=1, show_default=True, help="Processes here."
+)
+@click.option("--remote", type=click.IntRange(0, 256), default=0, help="Workers from elsewhere.")
+@click.option(
+    "--listen",
+    default="127.0.0.1:0",
+    metavar="HOST:PORT",
+    help="Where workers from elsewhere find this one.",
+)
+@click.option("--to-the-end", is_flag=True, help="Also when a target is missed for good.")
 @json_option
 @config_option
-def run(journey: str | None, profile: str, release: str, *, as_json: bool) -> None:
+def run(
+    journey: str | None,
+    profile: str,
+    release: str,
+    workers: int,
+    remote: int,
+    listen: str,
+    *,
+    to_the_end: bool,
+    as_json: bool,
+) -> None:
     """Run a profile against a journey, or its mix; the report lies beside the evidence."""
     found = parts()
+    crew = Crew(workers, remote, checked_address(listen))
+    wish = Wish(journey, profile, release, crew, gives_up=not to_the_end)
     with reporting() as report:
 
         def progress(line: dict[str, Any]) -> None:
             report(f"load on {journey or profile}", line["elapsed_s"], line["duration_s"])
 
         evidence = run_load(
-            found.config.settings.loadtests,
-            journey,
-            profile,
-            found.evidence,
-            progress,
-            release,
+            found.config.settings.loadtests, wish, found.evidence, progress, found.incident_since
         )
     end_with(evidence, found.evidence.folder(evidence), as_json=as_json)
+
+
+@load.command()
+@click.argument("leader", metavar="HOST:PORT")
+def worker(leader: str) -> None:
+    """Make a part of the load that `load run --remote` on another machine leads."""
+    click.get_current_context().exit(join(leader))

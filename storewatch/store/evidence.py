@@ -15,6 +15,8 @@ from storewatch.core.targets import Verdict
 from storewatch.store.files import sha256_file, sync_folder, write_atomic
 
 MANIFEST = "evidence.json"
+PROGRESS = "progress.json"
+_FRESH_S = 5.0  # what was said longer ago is of a rehearsal that broke off
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,13 @@ class EvidenceDraft:
     context: dict[str, Any]
     _started: float = field(default_factory=time.monotonic)
 
+    def tell(self, line: Mapping[str, Any]) -> None:
+        """Say how far the rehearsal is, for whoever watches (see `EvidenceStore.under_way`)."""
+        said = {"id": self.id, "kind": self.kind, "subject": self.subject, **line}
+        unfinished = self.folder / f".{PROGRESS}"
+        unfinished.write_text(json.dumps(said))
+        unfinished.replace(self.folder / PROGRESS)
+
     def finish(
         self,
         measurements: Iterable[Measurement],
@@ -36,6 +45,7 @@ class EvidenceDraft:
         overrides: Sequence[Verdict] = (),
     ) -> Evidence:
         """Hash the artefacts, write `evidence.json` and return the evidence."""
+        (self.folder / PROGRESS).unlink(missing_ok=True)
         evidence = Evidence(
             id=self.id,
             kind=self.kind,
@@ -95,6 +105,15 @@ class EvidenceStore:
         found = [self._read(path) for path in self._root.glob(f"{kind or '*'}/*/{MANIFEST}")]
         kept = [e for e in found if e and (subject is None or e.subject == subject)]
         return sorted(kept, key=lambda e: e.id, reverse=True)
+
+    def under_way(self, kind: str) -> Iterable[dict[str, Any]]:
+        """Yield what the rehearsals of a kind that are under way last said of themselves."""
+        for path in self._root.glob(f"{kind}/*/{PROGRESS}"):
+            try:
+                if time.time() - path.stat().st_mtime < _FRESH_S:
+                    yield json.loads(path.read_text())
+            except (OSError, ValueError):
+                continue  # it has just ended
 
     def folder(self, evidence: Evidence) -> Path:
         """Return the folder that holds the record and its artefacts."""

@@ -12,8 +12,9 @@ import psycopg
 import pytest
 from load_shop import SmallShop, free_port, until
 
+from loadtests.process import RunningLoad
 from loadtests.profiles import ProfileSettings
-from loadtests.run import RunningLoad, start_load
+from loadtests.run import start_load
 from loadtests.settings import LoadSettings
 from storewatch.store.postgres_programs import find_postgres
 from storewatch.store.unprivileged import demote_kwargs, own, unprivileged_user

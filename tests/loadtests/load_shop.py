@@ -79,6 +79,16 @@ class SmallShop:
                 self.placed(order)
             return self.orders[key]
 
+    def serves_one_at_a_time(self, takes_s: float) -> None:
+        """Let each request wait for the one before it, and then take so long."""
+        turn = threading.Lock()
+
+        def wait(_path: str, _count: int) -> None:
+            with turn:
+                self.ending.wait(takes_s)
+
+        self.before = wait
+
     def begin(self, path: str) -> None:
         """Count a request and do what the test wants to be done first."""
         with self._lock:

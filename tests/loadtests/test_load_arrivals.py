@@ -133,7 +133,7 @@ def test_a_replay_has_the_rates_of_its_recording(tmp_path: Path) -> None:
         ({"rate": 5, "factor": 3}, "a constant profile has no factor; it has hold, rate"),
         ({"shape": "replay", "file": "/no/such"}, "/no/such cannot be read: No such file"),
         ({"rate": 5, "mix": "selling"}, "no mix 'selling'; write one of browsing, shopping"),
-        ({"shape": "zigzag", "rate": 5}, "'constant', 'ramp', 'spike', 'steps' or 'replay'"),
+        ({"shape": "zigzag", "rate": 5}, "'breakpoint', 'replay' or 'closed'"),
     ],
 )
 def test_a_profile_that_makes_no_sense_is_refused(written: dict[str, Any], said: str) -> None:

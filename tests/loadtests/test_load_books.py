@@ -7,7 +7,8 @@ import psycopg
 import pytest
 from load_shop import SmallShop, profile, settings_for
 
-from loadtests.run import RunningLoad, settled
+from loadtests.process import RunningLoad
+from loadtests.run import settled
 from loadtests.settings import ReconciliationSettings
 from storewatch.core.errors import LoadError
 

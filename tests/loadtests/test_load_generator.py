@@ -1,5 +1,6 @@
 """The generator as the process that it is, against a real server."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import psutil
 import pytest
 from load_shop import SmallShop, make_certificate, profile, settings_for, until
 
-from loadtests.run import RunningLoad, start_load
+from loadtests.process import RunningLoad
+from loadtests.run import start_load
 from loadtests.verdict import reasons_to_distrust
 from storewatch.core.errors import LoadError
 
@@ -128,7 +130,7 @@ def test_a_killed_generator_leaves_the_attempt_and_is_an_error_that_names_its_lo
     shop.before = hold
     load = start(settings_for(shop.url), "buy", profile(5, "1m"))
     assert ordering.wait(20)
-    load._process.kill()
+    load._processes[0].kill()
     with pytest.raises(LoadError, match=r"status -9 and no summary; see .*/generator\.log"):
         load.wait()
     attempts, orders = load.ledger()
@@ -185,7 +187,7 @@ from pathlib import Path
 from load_shop import profile, settings_for
 from loadtests.run import start_load
 def say(line):
-    print(load._process.pid, flush=True)
+    print(load._processes[0].pid, flush=True)
 folder = Path({str(tmp_path)!r})
 load = start_load(settings_for({shop.url!r}), "look", profile(2, "1h"), folder, say)
 load.wait()
@@ -223,5 +225,24 @@ def test_progress_is_told_at_once_and_every_second(shop: SmallShop, tmp_path: Pa
     load = start_load(settings_for(shop.url), "look", profile(10, "1500ms"), tmp_path, told.append)
     load.wait()
     assert len(told) >= 2
-    assert set(told[0]) == {"elapsed_s", "duration_s", "visits", "failed", "busy"}
+    assert set(told[0]) >= {"elapsed_s", "duration_s", "stage", "visits", "failed", "busy"}
     assert told[-1]["visits"] >= 5
+
+
+def test_a_generator_without_sockets_makes_the_run_invalid(shop: SmallShop, tmp_path: Path) -> None:
+    """Every request needs one at once, and there are fewer."""
+    shop.before = lambda _path, _count: shop.ending.wait(0.5)
+    program = f"""
+import resource
+from pathlib import Path
+from load_shop import profile, settings_for
+from loadtests.run import start_load
+resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+folder = Path({str(tmp_path)!r})
+settings = settings_for({shop.url!r}, connections=60)
+start_load(settings, "look", profile(100, "2s"), folder, lambda line: None).wait()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    found = json.loads((tmp_path / "summary.json").read_text())
+    assert found["sockets_exhausted"] > 10
+    assert any("found no socket left" in reason for reason in reasons_to_distrust(found))

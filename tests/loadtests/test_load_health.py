@@ -1,6 +1,6 @@
 import pytest
 
-from loadtests.health import busiest, worst_lateness
+from loadtests.health import Busiest, worst_lateness
 from loadtests.histogram import Histogram
 
 
@@ -11,6 +11,13 @@ def used(*shares: float) -> list[tuple[float, float]]:
         total += share
         samples.append((float(second), total))
     return samples
+
+
+def busiest(samples: list[tuple[float, float]]) -> float:
+    cpu = Busiest()
+    for at_s, used_s in samples:
+        cpu.note(at_s, used_s)
+    return cpu.ratio
 
 
 def test_the_peak_counts_and_not_the_mean_over_the_run() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from loadtests.arrivals import Stage
-from loadtests.ledger import Capture, Reconciliation, ShopOrder, reconcile
-from loadtests.recorder import Recorder, read_ledger
+from loadtests.ledger import Capture, Reconciliation, ShopOrder, read_ledger, reconcile
+from loadtests.recorder import Recorder
 from storewatch.core.clock import utc_now
 from storewatch.core.errors import LoadError
 from storewatch.core.evidence import Evidence

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from loadtests.arrivals import Stage
-from loadtests.recorder import MOST_ROUTES, OTHER_ROUTES, Recorder, Visit
+from loadtests.recorder import MOST_ROUTES, OTHER, Recorder, Visit
 from storewatch.core.journey import StepResult
 
 HOLD = [Stage("hold", 1000.0, 1, 1)]
@@ -88,12 +88,12 @@ def test_a_long_run_keeps_full_histograms_of_its_last_seconds_only(tmp_path: Pat
     for second in range(400):
         recorder.visit(visit(second, 0.0, 0.1 + second / 1000))
     recorder.visit(visit(3.5, 0.0, 390.0))  # it came to its end long after its second was closed
-    in_full = [s for s in recorder._seconds.values() if s.quantiles is None]
+    in_full = [s for s in recorder.curves._seconds.values() if s.quantiles is None]
     assert len(in_full) <= 122
     found = figures(recorder)
     assert [row["second"] for row in found["seconds"]] == list(range(400))
     assert found["seconds"][3]["p95_s"] == pytest.approx(0.103, rel=0.001)
-    assert found["seconds"][3]["arrivals"] == 2
+    assert found["seconds"][3]["started"] == 2
     assert found["steps"]["max_s"] == pytest.approx(390, rel=0.001)
 
 
@@ -126,7 +126,7 @@ def test_routes_are_bounded(tmp_path: Path) -> None:
         recorder.request(1.0, f"GET /orders/{number}", 0.1, ok=True)
     routes = figures(recorder)["by_route"]
     assert len(routes) == MOST_ROUTES + 1
-    assert routes[OTHER_ROUTES]["count"] == 50
+    assert routes[OTHER]["count"] == 50
 
 
 def test_every_window_of_ten_seconds_has_its_percentiles(tmp_path: Path) -> None:

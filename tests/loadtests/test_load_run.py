@@ -1,18 +1,24 @@
 """Whole runs: generator, ledger against a real PostgreSQL and a provider, verdict, report."""
 
+import json
 import os
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
 from load_shop import SmallShop, settings_for
 from playwright.sync_api import sync_playwright
 
-from loadtests.run import RunningLoad, run_load
+from loadtests.process import RunningLoad
+from loadtests.run import Wish, run_load
 from loadtests.settings import LoadSettings
+from storewatch.core.clock import utc_now
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence
 from storewatch.core.targets import Verdict
@@ -34,7 +40,7 @@ LOAD_NAMES = {
 }
 
 
-def whole(url: str, books: dict[str, Any], **more: Any) -> LoadSettings:
+def whole(url: str, books: dict[str, Any] | None, **more: Any) -> LoadSettings:
     profiles = {"short": {"rate": 20, "warm_up": "500ms", "hold": "2s"}}
     targets = {"p95_s": "< 2", "error_ratio": "= 0", "arrivals_missed": "= 0"}
     return settings_for(
@@ -46,7 +52,7 @@ def whole(url: str, books: dict[str, Any], **more: Any) -> LoadSettings:
 def evidence(shop: SmallShop, books: dict[str, Any], tmp_path: Path) -> Evidence:
     settings = whole(shop.url, books)
     store = EvidenceStore(tmp_path)
-    return run_load(settings, "buy", "short", store, lambda _line: None, release="4.2.0")
+    return run_load(settings, Wish("buy", "short", "4.2.0"), store, lambda _line: None)
 
 
 def test_a_run_ends_as_evidence_with_its_ledger_and_a_report_that_needs_no_network(
@@ -122,7 +128,7 @@ def test_a_generator_that_is_ended_from_outside_makes_the_run_invalid(
 ) -> None:
     monkeypatch.setattr(RunningLoad, "wait", RunningLoad.stop)
     settings = whole(shop.url, books, profiles={"long": {"rate": 20, "hold": "1h"}})
-    evidence = run_load(settings, "buy", "long", EvidenceStore(tmp_path), lambda _line: None)
+    evidence = run_load(settings, Wish("buy", "long"), EvidenceStore(tmp_path), lambda _line: None)
     assert evidence.verdict is Verdict.INVALID
     assert any("the run ended after" in note for note in evidence.notes)
 
@@ -139,8 +145,8 @@ def test_a_person_who_interrupts_ends_the_generator(
     monkeypatch.setattr(RunningLoad, "wait", interrupt)
     store = EvidenceStore(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        run_load(whole(shop.url, books), "buy", "short", store, lambda _line: None)
-    assert loads[0]._process.poll() is not None
+        run_load(whole(shop.url, books), Wish("buy", "short"), store, lambda _line: None)
+    assert all(one.poll() is not None for one in loads[0]._processes)
     assert store.list() == []
 
 
@@ -150,9 +156,83 @@ def test_an_unknown_profile_or_journey_is_one_line_and_starts_nothing(tmp_path: 
     with pytest.raises(
         UsageError, match=r"no profile 'peak' in loadtests\.profiles; there are: baseline"
     ):
-        run_load(settings, "buy", "peak", store, lambda _line: None)
+        run_load(settings, Wish("buy", "peak"), store, lambda _line: None)
     with pytest.raises(
         UsageError, match=r"no journey 'fly' in loadtests\.journeys; there are: look, buy"
     ):
-        run_load(settings, "fly", "baseline", store, lambda _line: None)
+        run_load(settings, Wish("fly", "baseline"), store, lambda _line: None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_given_up_once_a_target_is_out_of_reach(shop: SmallShop, tmp_path: Path) -> None:
+    profiles = {"long": {"rate": 10, "warm_up": "500ms", "hold": "10m"}}
+    settings = whole(shop.url, None, profiles=profiles, targets={"error_ratio": "< 0.001"})
+    store = EvidenceStore(tmp_path)
+    evidence = run_load(settings, Wish("mixed", "long"), store, lambda _line: None)
+    assert evidence.verdict is Verdict.FAIL
+    (note,) = (note for note in evidence.notes if note.startswith("given up after"))
+    assert "error_ratio < 0.001 is out of reach: it will be" in note
+    assert evidence.duration_s < 60
+
+
+def test_a_run_is_ended_when_an_incident_begins(shop: SmallShop, tmp_path: Path) -> None:
+    profiles = {"long": {"rate": 10, "warm_up": "500ms", "hold": "10m"}}
+    settings = whole(shop.url, None, profiles=profiles)
+    evidence = run_load(
+        settings,
+        Wish("look", "long"),
+        EvidenceStore(tmp_path),
+        lambda _line: None,
+        lambda moment: "ShopDown (the shop does not answer)" if moment < utc_now() else "",
+    )
+    assert evidence.verdict is Verdict.INVALID
+    assert evidence.notes[0] == (
+        "INVALID: ended, because an incident began: ShopDown (the shop does not answer)"
+    )
+    assert evidence.duration_s < 60
+
+
+def test_asked_to_go_to_the_end_it_does(shop: SmallShop, tmp_path: Path) -> None:
+    profiles = {"short": {"rate": 10, "warm_up": "500ms", "hold": "11s"}}
+    settings = whole(shop.url, None, profiles=profiles, targets={"error_ratio": "= 0"})
+    evidence = run_load(
+        settings,
+        Wish("mixed", "short", gives_up=False),
+        EvidenceStore(tmp_path),
+        lambda _line: None,
+        lambda _moment: "ShopDown",
+    )
+    assert evidence.verdict is Verdict.FAIL
+    assert evidence.duration_s > 11
+    assert [note for note in evidence.notes if "given up" in note or "incident" in note] == []
+
+
+def test_other_tools_read_the_verdict_and_the_latency(evidence: Evidence, tmp_path: Path) -> None:
+    folder = EvidenceStore(tmp_path).folder(evidence)
+    (suite,) = ElementTree.parse(folder / "junit.xml").getroot()  # noqa: S314 - it is ours
+    assert suite.attrib["name"] == "load buy/short"
+    cases = {case.attrib["name"]: [child.tag for child in case] for case in suite}
+    judged = [m.name for m in evidence.measurements if m.target is not None]
+    assert sorted(cases) == sorted(["verdict", *judged])
+    assert int(suite.attrib["tests"]) == len(cases)
+    assert cases["error_ratio"] == []
+    reader = HistogramLogReader(str(folder / "latency.hlog"), HdrHistogram(1, 600_000_000, 3))
+    histogram = reader.get_next_interval_histogram()
+    assert histogram is not None
+    summary = json.loads((folder / "summary.json").read_text())
+    (window,) = summary["windows"]  # of whole seconds that count
+    assert histogram.get_total_count() == window["count"] == 60
+    p95_us = histogram.get_value_at_percentile(95)
+    assert p95_us / 1e6 == pytest.approx(window["p95_s"], rel=0.001)
+
+
+def test_while_it_runs_it_says_how_far_it_is_and_afterwards_nothing_is_left(
+    shop: SmallShop, tmp_path: Path
+) -> None:
+    store, seen = EvidenceStore(tmp_path), list[dict[str, Any]]()
+    settings = whole(shop.url, None)
+    run_load(settings, Wish("look", "short"), store, lambda _: seen.extend(store.under_way("load")))
+    assert seen[0]["subject"] == "look/short"
+    assert {"p95_s", "stage", "asked_per_s", "requests_per_s"} <= set(seen[0])
+    assert list(store.under_way("load")) == []
+    assert not list(tmp_path.rglob("*progress*"))

@@ -42,6 +42,12 @@ def summary(**changes: Any) -> dict[str, Any]:
         "by_stage": [],
         "windows": [],
         "seconds": [],
+        "complete": True,
+        "aborted": "",
+        "incident": "",
+        "lost_workers": "",
+        "sockets_exhausted": 0,
+        "ladder": [],
         **changes,
     }
 
@@ -103,7 +109,7 @@ def test_a_run_without_visits_is_no_pass() -> None:
 
 def test_a_run_that_was_ended_early_says_so() -> None:
     assert reason_cut_short(summary(), 65.0) == []
-    (said,) = reason_cut_short(summary(duration_s=12.0), 65.0)
+    (said,) = reason_cut_short(summary(duration_s=12.0, complete=False), 65.0)
     assert said == "INVALID: the run ended after 12 of 65 s"
 
 

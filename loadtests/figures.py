@@ -1,0 +1,157 @@
+"""What is counted of a run. All of it can be added up: over seconds, over workers."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from loadtests.histogram import Histogram, merged
+
+SECOND_COUNTS = ("arrivals", "started", "requests", "failed")
+_STAGE_COUNTS = ("arrivals", "missed", "requests", "requests_failed", "exhausted")
+
+
+def _histograms() -> defaultdict[str, Histogram]:
+    return defaultdict(Histogram)
+
+
+@dataclass(slots=True)
+class Second:
+    """One second of the run, for the curves.
+
+    Attributes:
+        arrivals: visits that were meant to start in it.
+        started: those of them that did, once they have ended.
+        latency: of the steps of visits that were meant to start in it.
+        quantiles: of `latency` once it was let go of.
+    """
+
+    arrivals: int = 0
+    started: int = 0
+    requests: int = 0
+    failed: int = 0
+    latency: Histogram = field(default_factory=Histogram)
+    quantiles: dict[str, float | None] | None = None
+
+    def add(self, raw: Mapping[str, Any]) -> None:
+        """Take in what another one said in `to_json`."""
+        for name in SECOND_COUNTS:
+            setattr(self, name, getattr(self, name) + raw[name])
+        if self.quantiles is None:
+            self.latency.add(Histogram(raw["latency"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it; histograms as their counts by bucket."""
+        counts = {name: getattr(self, name) for name in SECOND_COUNTS}
+        return {**counts, "latency": self.latency.counts}
+
+
+@dataclass(slots=True)
+class Cell:
+    """What became of the visits of one journey in one stage.
+
+    Attributes:
+        steps: latency by step; the first of each visit counts from the intended start.
+        visit: from the intended start to the end.
+    """
+
+    visits: int = 0
+    failed: int = 0
+    steps: defaultdict[str, Histogram] = field(default_factory=_histograms)
+    visit: Histogram = field(default_factory=Histogram)
+
+    def add(self, raw: Mapping[str, Any]) -> None:
+        """Take in what another one said in `to_json`."""
+        self.visits += raw["visits"]
+        self.failed += raw["failed"]
+        _add_each(self.steps, raw["steps"])
+        self.visit.add(Histogram(raw["visit"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it; histograms as their counts by bucket."""
+        counts = {"visits": self.visits, "failed": self.failed, "visit": self.visit.counts}
+        return {**counts, "steps": _counts_of(self.steps)}
+
+
+@dataclass(slots=True)
+class StageFigures:
+    """What became of one stage.
+
+    Attributes:
+        cells: by journey.
+        arrivals: visits that were meant to start.
+        missed: arrivals that were never started.
+        exhausted: requests for which the generator had no socket left.
+        lateness: from the intended start to the start.
+        service: from the start to the end.
+        routes: from sending a request to its whole answer.
+    """
+
+    cells: defaultdict[str, Cell] = field(default_factory=lambda: defaultdict(Cell))
+    arrivals: int = 0
+    missed: int = 0
+    requests: int = 0
+    requests_failed: int = 0
+    exhausted: int = 0
+    lateness: Histogram = field(default_factory=Histogram)
+    service: Histogram = field(default_factory=Histogram)
+    routes: defaultdict[str, Histogram] = field(default_factory=_histograms)
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def add(self, raw: Mapping[str, Any]) -> None:
+        """Take in what another one said in `to_json`."""
+        for journey, cell in raw["cells"].items():
+            self.cells[journey].add(cell)
+        for name in _STAGE_COUNTS:
+            setattr(self, name, getattr(self, name) + raw[name])
+        self.lateness.add(Histogram(raw["lateness"]))
+        self.service.add(Histogram(raw["service"]))
+        _add_each(self.routes, raw["routes"])
+        self.errors.update(raw["errors"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it; histograms as their counts by bucket."""
+        return {
+            **{name: getattr(self, name) for name in _STAGE_COUNTS},
+            "cells": {journey: cell.to_json() for journey, cell in self.cells.items()},
+            "lateness": self.lateness.counts,
+            "service": self.service.counts,
+            "routes": _counts_of(self.routes),
+            "errors": dict(self.errors),
+        }
+
+
+def tally(stages: Iterable[StageFigures], journey: str | None = None) -> dict[str, Any]:
+    """Return counts and quantiles of some stages together, or of one journey in them."""
+    stages = list(stages)
+    cells = [cell for one in stages for name, cell in one.cells.items() if journey in (None, name)]
+    if journey is not None:
+        stages = []  # their counts are of all journeys
+    return {
+        "arrivals": sum(one.arrivals for one in stages),
+        "visits": sum(cell.visits for cell in cells),
+        "visits_failed": sum(cell.failed for cell in cells),
+        "arrivals_missed": sum(one.missed for one in stages),
+        "requests": sum(one.requests for one in stages),
+        "requests_failed": sum(one.requests_failed for one in stages),
+        "steps": merged(h for cell in cells for h in cell.steps.values()).quantiles(),
+        "visit": merged(cell.visit for cell in cells).quantiles(),
+    }
+
+
+def by_name(groups: Iterable[Mapping[str, Histogram]]) -> dict[str, Histogram]:
+    """Return the histograms of several groups, added up by name."""
+    found = _histograms()
+    for group in groups:
+        for name, histogram in group.items():
+            found[name].add(histogram)
+    return found
+
+
+def _add_each(mine: defaultdict[str, Histogram], raw: Mapping[str, dict[int, int]]) -> None:
+    for name, counts in raw.items():
+        mine[name].add(Histogram(counts))
+
+
+def _counts_of(histograms: Mapping[str, Histogram]) -> dict[str, dict[int, int]]:
+    return {name: one.counts for name, one in histograms.items()}
