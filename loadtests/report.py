@@ -1,19 +1,35 @@
 """The load report: one HTML file that opens without a network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from loadtests.plan import Plan
+from loadtests.saturation import Saturation
 from storewatch.core import names
-from storewatch.core.evidence import Evidence
+from storewatch.core.evidence import Evidence, Measurement
 from storewatch.pages import Curve, Span, page_environment
 
+_COLORS = ("bad", "warn", "violet", "line", "good")  # the resources that are drawn
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(evidence: Evidence, plan: Plan, summary: Mapping[str, Any]) -> str:
-    """Return the report of one run as HTML."""
+def render(
+    evidence: Evidence,
+    plan: Plan,
+    summary: Mapping[str, Any],
+    filled: Sequence[Saturation] = (),
+    before: Evidence | None = None,
+) -> str:
+    """Return the report of one run as HTML.
+
+    Args:
+        evidence: the run.
+        plan: as it went.
+        summary: what was recorded.
+        filled: what the shop's resources did, the first to saturate first.
+        before: the newest run of the same that passed, to compare with.
+    """
     seconds = [row for row in summary["seconds"] if row["second"] < plan.duration_s]
     target = next((m.target for m in evidence.measurements if m.name == names.P95_S), None)
     environment = page_environment(_TEMPLATES)
@@ -38,7 +54,25 @@ def render(evidence: Evidence, plan: Plan, summary: Mapping[str, Any]) -> str:
         routes=list(summary["by_route"].items()),
         groups=_groups(plan, summary),
         errors=list(summary["errors"].items()),
+        service=summary["service"],
+        filled=filled,
+        filling=[
+            Curve(one.resource, color, [(x, y and y / one.limit) for x, y in one.points])
+            for one, color in zip(filled, _COLORS, strict=False)
+        ],
+        before=before,
+        changes=_changes(evidence, before),
     )
+
+
+def _changes(evidence: Evidence, before: Evidence | None) -> list[tuple[Measurement, float]]:
+    """Return what was measured both times, and what it was before."""
+    then = {m.name: m.value for m in before.measurements} if before else {}
+    return [
+        (one, was)
+        for one in evidence.measurements
+        if one.value is not None and (was := then.get(one.name)) is not None
+    ]
 
 
 def _spans(plan: Plan) -> list[Span]:

@@ -1,5 +1,6 @@
 """Run a profile and turn what was recorded into evidence."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from loadtests.ledger import Reconciliation
 from loadtests.plan import Plan, Share
 from loadtests.process import ALONE, Crew, Progress, RunningLoad
 from loadtests.profiles import ProfileSettings
+from loadtests.saturation import Ask, said, saturation
 from loadtests.settings import LoadSettings, ReconciliationSettings
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence, Measurement, new_id
@@ -44,6 +46,22 @@ class Wish:
     def subject(self) -> str:
         """What the evidence is about."""
         return f"{self.journey or MIXED}/{self.profile}"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else is known of the shop while it is loaded.
+
+    Attributes:
+        incident_since: names an incident that began after a moment, "" for none.
+        ask: asks Prometheus for a range.
+    """
+
+    incident_since: Callable[[datetime], str] = lambda _moment: ""
+    ask: Ask = lambda _query, _start, _end, _step_s: ()
+
+
+NOTHING_AROUND = Surroundings()
 
 
 def journey_path(settings: LoadSettings, name: str) -> str:
@@ -123,7 +141,7 @@ def run_load(
     wish: Wish,
     store: EvidenceStore,
     progress: Progress,
-    incident_since: Callable[[datetime], str] = lambda _moment: "",
+    around: Surroundings = NOTHING_AROUND,
 ) -> Evidence:
     """Run what is wished for and return its evidence, report included.
 
@@ -132,7 +150,7 @@ def run_load(
         wish: what to run.
         store: where the evidence goes.
         progress: gets an object a second from a thread.
-        incident_since: names an incident that began after a moment, "" for none.
+        around: what else is known of the shop.
 
     Raises:
         UsageError: an unknown journey or profile.
@@ -148,7 +166,7 @@ def run_load(
         draft.tell(line)
         progress(line)
         watching = wish.gives_up and running and not incidents
-        if watching and (name := incident_since(running[0].started_at)):
+        if watching and (name := around.incident_since(running[0].started_at)):
             incidents.append(name)
             running[0].interrupt()
 
@@ -169,7 +187,8 @@ def run_load(
         running[0].kill()
         raise
     summary["incident"] = next(iter(incidents), "")
-    return _judged(settings, draft, running[0], summary)
+    passed = (one for one in store.list("load", wish.subject) if one.verdict is Verdict.PASS)
+    return _judged(settings, draft, running[0], summary, around, next(passed, None))
 
 
 def _judged(
@@ -177,6 +196,8 @@ def _judged(
     draft: EvidenceDraft,
     load: RunningLoad,
     summary: dict[str, Any],
+    around: Surroundings,
+    before: Evidence | None,
 ) -> Evidence:
     planned_s = load.plan.duration_s
     load.plan = plan = load.plan.ran(summary["stages"])
@@ -190,8 +211,13 @@ def _judged(
         books = settled(load, settings.reconciliation)
         found += books.measurements()
         notes += books.notes()
+    began = load.started_at.timestamp()
+    filled = saturation(settings.saturation, around.ask, began, began + summary["duration_s"])
+    notes += [line] if (line := said(filled)) else []
+    text = json.dumps([one.to_json() for one in filled], indent=1) + "\n"
+    write_atomic(draft.folder / "saturation.json", text.encode())
     preview = _preview(draft, load, found, notes, overrides)
-    html = report.render(preview, plan, summary)
+    html = report.render(preview, plan, summary, filled, before)
     write_atomic(draft.folder / "report.html", html.encode())
     write_atomic(draft.folder / "junit.xml", junit.render(preview))
     return draft.finish(found, notes, overrides)

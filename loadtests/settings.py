@@ -25,6 +25,40 @@ class ReconciliationSettings(Section):
     payment_token: str = ""
 
 
+class ResourceSettings(Section):
+    """Something of the shop that can fill up; `query` is PromQL for one number, full at `limit`."""
+
+    query: str
+    limit: float = Field(gt=0)
+
+
+# Over the exporter's own metrics. Limits: utilisation beyond which queues grow quickly (M/M/1: at
+# 90 % work waits nine times as long as it takes), and any lasting queue where there should be none.
+RESOURCES = {
+    "processor": ResourceSettings(
+        query='max(1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[30s])))',
+        limit=0.9,
+    ),
+    "disk": ResourceSettings(query="max(rate(node_disk_io_time_seconds_total[30s]))", limit=0.9),
+    "memory": ResourceSettings(
+        query="max(1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)", limit=0.95
+    ),
+    "database connections": ResourceSettings(
+        query="max(storewatch_pg_connections / storewatch_pg_connections_limit)", limit=0.9
+    ),
+    "database lock waits": ResourceSettings(query="max(storewatch_pg_blocked_sessions)", limit=5),
+    "database reads past its cache": ResourceSettings(
+        query="max(rate(pg_stat_database_blks_read[30s]) / (rate(pg_stat_database_blks_read[30s])"
+        " + rate(pg_stat_database_blks_hit[30s])))",
+        limit=0.2,
+    ),
+    "standby's backlog (s)": ResourceSettings(query="max(pg_replication_lag_seconds)", limit=5),
+    "Redis' memory": ResourceSettings(
+        query="max(redis_memory_used_bytes / (redis_memory_max_bytes > 0))", limit=0.95
+    ),
+}
+
+
 class LoadSettings(Section):
     """Load tests of the journeys."""
 
@@ -41,6 +75,7 @@ class LoadSettings(Section):
         "arrivals_missed": Target("=", 0),
     }
     reconciliation: ReconciliationSettings | None = None
+    saturation: dict[str, ResourceSettings] = RESOURCES
 
     @model_validator(mode="after")
     def _mixes_are_of_known_journeys(self) -> Self:

@@ -174,7 +174,11 @@ def _chapters(demo: _Demo) -> None:
     demo.chapter(
         f"load: {settings.journey}/{settings.profile}",
         lambda: run_load(
-            config.loadtests, Wish(settings.journey, settings.profile), parts.evidence, on_load
+            config.loadtests,
+            Wish(settings.journey, settings.profile),
+            parts.evidence,
+            on_load,
+            parts.surroundings,
         ),
     )
     demo.chapter("backup", lambda: run_backup(backup, parts.evidence, demo.progress))

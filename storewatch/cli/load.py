@@ -52,7 +52,7 @@ def run(
             report(f"load on {journey or profile}", line["elapsed_s"], line["duration_s"])
 
         evidence = run_load(
-            found.config.settings.loadtests, wish, found.evidence, progress, found.incident_since
+            found.config.settings.loadtests, wish, found.evidence, progress, found.surroundings
         )
     end_with(evidence, found.evidence.folder(evidence), as_json=as_json)
 

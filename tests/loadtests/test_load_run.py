@@ -16,7 +16,7 @@ from load_shop import SmallShop, settings_for
 from playwright.sync_api import sync_playwright
 
 from loadtests.process import RunningLoad
-from loadtests.run import Wish, run_load
+from loadtests.run import Surroundings, Wish, run_load
 from loadtests.settings import LoadSettings
 from storewatch.core.clock import utc_now
 from storewatch.core.errors import UsageError
@@ -183,11 +183,11 @@ def test_a_run_is_ended_when_an_incident_begins(shop: SmallShop, tmp_path: Path)
         Wish("look", "long"),
         EvidenceStore(tmp_path),
         lambda _line: None,
-        lambda moment: "ShopDown (the shop does not answer)" if moment < utc_now() else "",
+        Surroundings(lambda moment: "ShopDown (it does not answer)" if moment < utc_now() else ""),
     )
     assert evidence.verdict is Verdict.INVALID
     assert evidence.notes[0] == (
-        "INVALID: ended, because an incident began: ShopDown (the shop does not answer)"
+        "INVALID: ended, because an incident began: ShopDown (it does not answer)"
     )
     assert evidence.duration_s < 60
 
@@ -200,7 +200,7 @@ def test_asked_to_go_to_the_end_it_does(shop: SmallShop, tmp_path: Path) -> None
         Wish("mixed", "short", gives_up=False),
         EvidenceStore(tmp_path),
         lambda _line: None,
-        lambda _moment: "ShopDown",
+        Surroundings(lambda _moment: "ShopDown"),
     )
     assert evidence.verdict is Verdict.FAIL
     assert evidence.duration_s > 11
@@ -236,3 +236,20 @@ def test_while_it_runs_it_says_how_far_it_is_and_afterwards_nothing_is_left(
     assert {"p95_s", "stage", "asked_per_s", "requests_per_s"} <= set(seen[0])
     assert list(store.under_way("load")) == []
     assert not list(tmp_path.rglob("*progress*"))
+
+
+def test_the_report_shows_the_run_before_and_what_filled_up(
+    shop: SmallShop, tmp_path: Path
+) -> None:
+    store = EvidenceStore(tmp_path)
+    settings = whole(shop.url, None)
+    around = Surroundings(ask=lambda _query, start, end, _step: [(start, 0.2), (end, 0.3)])
+    runs = [run_load(settings, Wish("look", "short"), store, lambda _: None, around) for _ in "12"]
+    first, second = ((store.folder(one) / "report.html").read_text() for one in runs)
+    assert "Beside the run before" not in first
+    if runs[0].verdict is Verdict.PASS:
+        assert f"The newest that passed: {runs[0].id}" in second
+    assert "share of each limit" in first
+    assert any(note.startswith("nothing saturated; nearest was") for note in runs[0].notes)
+    kept = json.loads((store.folder(runs[0]) / "saturation.json").read_text())
+    assert {one["peak"] for one in kept} == {0.3}

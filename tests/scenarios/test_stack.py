@@ -7,6 +7,8 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import requests
 
 from storewatch.config import load_config
 from storewatch.rendering import shown
+from tests.scenarios import planted
 from tests.scenarios.conftest import StackUnderTest
 
 pytestmark = pytest.mark.timeout(400)
@@ -176,9 +179,36 @@ def test_the_series_of_the_whole_stack_are_bounded(stack: StackUnderTest) -> Non
     assert 1000 < float(series["value"][1]) < 5000
 
 
+@pytest.mark.parametrize(
+    ("bug", "name"),
+    [
+        (planted.oversell, "oversold_units"),
+        (planted.lost_order, "orders_lost"),
+        (planted.double_charge, "double_charges"),  # the last: orders before a run are seen, too
+    ],
+    ids=["oversell", "lost order", "double charge"],
+)
+def test_a_planted_bug_fails_the_launch_by_name_although_every_answer_was_well(
+    stack: StackUnderTest, bug: Callable[[Path], AbstractContextManager[None]], name: str
+) -> None:
+    with bug(stack.home):
+        evidence = stack.json("load", "run", "checkout", "--to-the-end")
+    found = {m["name"]: m for m in evidence["measurements"]}
+    assert found["error_ratio"]["value"] == 0, evidence["notes"]
+    assert found["orders_acknowledged"]["value"] >= 25
+    assert found[name]["value"] > 0
+    assert found[name]["verdict"] == "FAIL"
+    business = {"oversold_units", "double_charges", "orders_lost", "orders_duplicated"}
+    assert [other for other in business - {name} if found[other]["value"]] == []
+    assert any(
+        note.startswith(("saturated first", "nothing saturated")) and "knows nothing" not in note
+        for note in evidence["notes"]
+    ), evidence["notes"]
+    assert evidence["verdict"] in {"FAIL", "INVALID"}  # INVALID where the machine was too busy
+
+
 def test_no_secret_is_in_any_log_or_evidence(stack: StackUnderTest) -> None:
-    pairs = (line.split("=", 1) for line in (stack.home / "secrets.env").read_text().splitlines())
-    secrets = dict(pairs)
+    secrets = planted.secrets_of(stack.home)
     files = [*(stack.home / "logs").iterdir(), *(stack.home / "evidence").rglob("*")]
     text = b"".join(path.read_bytes() for path in files if path.is_file())
     assert len(secrets) == 13
