@@ -31,7 +31,7 @@ from locust.env import Environment
 
 from loadtests.arrivals import shopper_number
 from loadtests.curl import CurlSession, Transfers
-from loadtests.health import busiest
+from loadtests.health import WAKE_EVERY_S, busiest
 from loadtests.plan import Plan
 from loadtests.recorder import Recorder, Visit
 from storewatch.core.journey import (
@@ -75,6 +75,19 @@ class Run:
                 gevent.sleep(early_s)
             self.arrivals.put((number, moment, journey))
         gevent.sleep(max(0.0, self.plan.duration_s - self.elapsed()))
+
+    def watch_itself(self) -> None:
+        """Record how late the process wakes up: as late it may be to see an answer, too.
+
+        Moments that were slept through count as well, each with what it was late.
+        """
+        due_s = 0.0
+        while due_s < self.plan.duration_s:
+            gevent.sleep(max(0.0, due_s - self.elapsed()))
+            now_s = self.elapsed()
+            while due_s <= now_s and due_s < self.plan.duration_s:
+                self.recorder.woke(due_s, now_s - due_s)
+                due_s += WAKE_EVERY_S
 
     def report(self) -> None:
         """Print how far the run is, at once and then every second."""
@@ -197,10 +210,12 @@ def main(plan_file: Path, folder: Path) -> int:
     gc.freeze()  # what was imported is looked at no more
     run.beginning = time.monotonic()
     reporting = gevent.spawn(run.report)
+    watching = gevent.spawn(run.watch_itself)
     scheduling = gevent.spawn(run.schedule)
     run.ending.rawlink(lambda _: scheduling.kill(block=False))
     scheduling.get()  # an error in it is one of the run
     duration_s = run.elapsed()
+    watching.kill()
     _let_finish(run)
     run.ending.set()
     reporting.join()

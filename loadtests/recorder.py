@@ -66,11 +66,13 @@ class Cell:
 
 @dataclass(slots=True)
 class StageCounts:
-    """What a stage counts beside its visits."""
+    """What a stage counts beside its visits: also how late they started, and the process woke."""
 
     missed: int = 0
     requests: int = 0
     requests_failed: int = 0
+    lateness: Histogram = field(default_factory=Histogram)
+    waking: Histogram = field(default_factory=Histogram)
 
 
 class Recorder:
@@ -105,7 +107,6 @@ class Recorder:
         self._cells: defaultdict[tuple[int, str], Cell] = defaultdict(Cell)
         self._routes: dict[str, Histogram] = {}
         self._service = Histogram()
-        self._lateness = [Histogram() for _ in stages]
         self._windows: defaultdict[int, Histogram] = defaultdict(Histogram)
         self._seconds: dict[int, Second] = {}
         self._in_full: deque[int] = deque()
@@ -140,6 +141,10 @@ class Recorder:
             known = self._routes.get(route) or self._new_route(route)
             known.record(took_s)
 
+    def woke(self, due_s: float, late_s: float) -> None:
+        """Count one moment at which the generator was to wake up, and how late it did."""
+        self._counts[bisect.bisect_right(self._ends, due_s)].waking.record(late_s)
+
     def miss(self, intended_s: float) -> None:
         """Count an arrival that could not be started in time: for its second it has failed."""
         self._second(intended_s).failed += 1
@@ -163,7 +168,7 @@ class Recorder:
         cell.visits += 1
         cell.failed += bool(visit.error)
         cell.visit.record(visit.ended_s - visit.intended_s)
-        self._lateness[position].record(waited_s)
+        self._counts[position].lateness.record(waited_s)
         if self._stages[position].counts:
             self.visits += 1
             self.failed += bool(visit.error)
@@ -174,6 +179,8 @@ class Recorder:
     def summary(self, cpu_ratio: float, duration_s: float) -> dict[str, Any]:
         """Return all figures; latencies in seconds, `cpu_ratio` as `busiest` says it."""
         seconds = [self._curve(number) for number in sorted(self._seconds)]
+        stages = zip(self._stages, self._counts, strict=True)
+        warm = [one for stage, one in stages if stage.name != WARM_UP]
         counting = [n for n, stage in enumerate(self._stages) if stage.counts]
         journeys = sorted({journey for _, journey in self._cells})
         cells = [cell for (stage, _), cell in self._cells.items() if stage in counting]
@@ -181,11 +188,7 @@ class Recorder:
             "duration_s": round(duration_s, 3),
             "generator_cpu_ratio": round(cpu_ratio, 4),
             **_tally(cells, [self._counts[n] for n in counting]),
-            "arrivals_missed": sum(
-                one.missed
-                for stage, one in zip(self._stages, self._counts, strict=True)
-                if stage.name != WARM_UP
-            ),
+            "arrivals_missed": sum(one.missed for one in warm),
             "orders_acknowledged": self.acknowledged,
             "errors": dict(self.errors.most_common(20)),
             "by_step": self._by_step(counting),
@@ -203,11 +206,8 @@ class Recorder:
                 for n, stage in enumerate(self._stages)
             ],
             "service": self._service.quantiles(),
-            "lateness": worst_lateness(
-                one
-                for stage, one in zip(self._stages, self._lateness, strict=True)
-                if stage.name != WARM_UP
-            ),
+            "lateness": worst_lateness(one.lateness for one in warm),
+            "waking": worst_lateness(one.waking for one in warm),
             "spectrum": merged(h for cell in cells for h in cell.steps.values()).spectrum(),
             "windows": [
                 {"start_s": number * WINDOW_S, **window.quantiles()}
