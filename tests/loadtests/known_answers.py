@@ -40,6 +40,7 @@ OVERHEAD_S, OVERHEAD_RATIO = 0.003, 0.01
 STOP_S = 2.0
 _STOPPING_HOLD_S = 20.0
 _REPETITIONS = 100
+_ROUNDS, _QUIET_S = 3, 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ CASES = (
         _lasting(queue_theory.exponential(10, 70, 0.1)),
     ),
     Case("stopped for 2 s", _STOPPED, 100, _stopping(100, 0.004), senders=300),
-    Case("stopped for 2 s, four connections", _STOPPED, 100, _stopping(100, 0.004), senders=4),
+    Case("stopped for 2 s, ten connections", _STOPPED, 100, _stopping(100, 0.004), senders=10),
 )
 
 
@@ -150,7 +151,7 @@ class Answer:
         latency: by percentile, from the intended start, in seconds.
         service: by percentile, from the actual start; p50 and p99.
         known, known_service: what these very arrivals and services must find.
-        waking_s: how late the generator woke at p99.
+        waking_s: how late the generator woke at p99, and at worst.
         visits, failed: how many requests; what became of none.
         doubts: why the generator itself would not trust it.
     """
@@ -161,7 +162,7 @@ class Answer:
     service: dict[float, float]
     known: dict[float, float]
     known_service: dict[float, float]
-    waking_s: float
+    waking_s: tuple[float, float]
     visits: int
     failed: int
     doubts: list[str]
@@ -177,7 +178,7 @@ class Answer:
 
     def overhead_s(self, known_s: float) -> float:
         """Return how far from the known answer of the same arrivals it may be."""
-        return OVERHEAD_S + OVERHEAD_RATIO * known_s + self.waking_s
+        return OVERHEAD_S + OVERHEAD_RATIO * known_s + self.waking_s[0]
 
 
 def settings(case: Case, url: str) -> LoadSettings:
@@ -197,7 +198,7 @@ def loading(case: Case, hold_s: float, folder: Path, seed: str) -> Iterator[Runn
     """Load the server of a case; neither outlives the block."""
     with serving(replace(case.queue, seed=seed)) as url:
         folder.mkdir()
-        load = start_load(settings(case, url), "ask", case.profile(hold_s), folder, _unheard)
+        load = start_load(settings(case, url), "ask", case.profile(hold_s), folder, lambda _: None)
         try:
             yield load
         finally:
@@ -225,6 +226,22 @@ def answers(wanted_s: float, folder: Path, seed: str) -> list[Answer]:
         ]
 
 
+def quietest(wanted_s: float, folder: Path, seed: str) -> list[Answer]:
+    """Measure all cases; again, twice at most, when other work on the machine held a generator up.
+
+    One stall leaves a queue behind it: of a run of twenty seconds that is more than one percent.
+    """
+    rounds: list[tuple[float, list[Answer]]] = []
+    while len(rounds) < _ROUNDS:
+        each = folder / f"round-{len(rounds)}"
+        each.mkdir()
+        found = answers(wanted_s, each, seed)
+        rounds.append((max(one.waking_s[1] for one in found), found))
+        if rounds[-1][0] < _QUIET_S:
+            break
+    return min(rounds, key=lambda one: one[0])[1]
+
+
 def _answer(case: Case, hold_s: float, plan: Plan, summary: dict[str, Any], seed: str) -> Answer:
     known = case.answers((moment for moment, _ in plan.arrivals()), seed)
     spectrum = dict(summary["spectrum"])
@@ -235,15 +252,11 @@ def _answer(case: Case, hold_s: float, plan: Plan, summary: dict[str, Any], seed
         service={p: summary["service"][f"p{p}_s"] for p in (50, 99)},
         known={p: queue_theory.at(known["latency"], p) for p in PERCENTILES},
         known_service={p: queue_theory.at(known["service"], p) for p in (50, 99)},
-        waking_s=summary["waking"]["p99_s"],
+        waking_s=(summary["waking"]["p99_s"], summary["waking"]["max_s"]),
         visits=summary["visits"],
         failed=summary["visits_failed"] + summary["arrivals_missed"],
         doubts=reasons_to_distrust(summary),
     )
-
-
-def _unheard(_line: dict[str, Any]) -> None:
-    """Leave the progress unsaid."""
 
 
 def table(found: list[Answer]) -> Iterator[str]:
@@ -267,7 +280,7 @@ def table(found: list[Answer]) -> Iterator[str]:
     for one in found:
         doubts = "; ".join(one.doubts) or "trusted"
         yield f"{one.case.name}: {one.visits} requests, {one.failed} without answer, {doubts}"
-        yield f"  woke {1000 * one.waking_s:.1f} ms late or more 1 % of the time"
+        yield f"  woke {1000 * one.waking_s[0]:.1f} ms late or more 1 % of the time"
 
 
 def _row(name: str, *seconds: float) -> str:

@@ -40,7 +40,7 @@ def test_published_values_of_the_formulas() -> None:
     assert fixed(0.015) == pytest.approx(0.4 * 2.718281828**0.3)
 
 
-@pytest.mark.parametrize("senders", [4, 300])
+@pytest.mark.parametrize("senders", [10, 300])
 def test_a_stop_costs_the_same_from_the_intended_start_however_many_connections(
     senders: int,
 ) -> None:
@@ -52,4 +52,4 @@ def test_a_stop_costs_the_same_from_the_intended_start_however_many_connections(
         theory = queue_theory.stopped(100, 0.004, 2.0, 20.0, percentile)
         assert queue_theory.at(latency, percentile) == pytest.approx(theory, abs=0.007)
     unseen = queue_theory.at(service, 99)
-    assert unseen == pytest.approx(1.884 if senders == 300 else 0.016, abs=0.007)
+    assert unseen == pytest.approx(1.884 if senders == 300 else 0.040, abs=0.007)
