@@ -9,6 +9,7 @@ from loadtests.histogram import Histogram, merged
 
 SECOND_COUNTS = ("arrivals", "started", "requests", "failed")
 _STAGE_COUNTS = ("arrivals", "missed", "requests", "requests_failed", "exhausted")
+_STAGE_HISTOGRAMS = ("lateness", "waking", "service")
 
 
 def _histograms() -> defaultdict[str, Histogram]:
@@ -83,6 +84,7 @@ class StageFigures:
         missed: arrivals that were never started.
         exhausted: requests for which the generator had no socket left.
         lateness: from the intended start to the start.
+        waking: how late the generator woke, at moments evenly spaced.
         service: from the start to the end.
         routes: from sending a request to its whole answer.
     """
@@ -94,6 +96,7 @@ class StageFigures:
     requests_failed: int = 0
     exhausted: int = 0
     lateness: Histogram = field(default_factory=Histogram)
+    waking: Histogram = field(default_factory=Histogram)
     service: Histogram = field(default_factory=Histogram)
     routes: defaultdict[str, Histogram] = field(default_factory=_histograms)
     errors: Counter[str] = field(default_factory=Counter)
@@ -104,8 +107,8 @@ class StageFigures:
             self.cells[journey].add(cell)
         for name in _STAGE_COUNTS:
             setattr(self, name, getattr(self, name) + raw[name])
-        self.lateness.add(Histogram(raw["lateness"]))
-        self.service.add(Histogram(raw["service"]))
+        for name in _STAGE_HISTOGRAMS:
+            getattr(self, name).add(Histogram(raw[name]))
         _add_each(self.routes, raw["routes"])
         self.errors.update(raw["errors"])
 
@@ -114,8 +117,7 @@ class StageFigures:
         return {
             **{name: getattr(self, name) for name in _STAGE_COUNTS},
             "cells": {journey: cell.to_json() for journey, cell in self.cells.items()},
-            "lateness": self.lateness.counts,
-            "service": self.service.counts,
+            **{name: getattr(self, name).counts for name in _STAGE_HISTOGRAMS},
             "routes": _counts_of(self.routes),
             "errors": dict(self.errors),
         }

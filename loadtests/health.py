@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from loadtests.histogram import Histogram, merged
 
+WAKE_EVERY_S = 0.02
 _BUSY_S = 10
 _ENOUGH_FOR_P99 = 100
 
@@ -37,7 +38,10 @@ class Busiest:
 
 
 def worst_lateness(stages: Iterable[Histogram]) -> dict[str, float | None]:
-    """Return how late journeys were started: in the worst stage of those with enough of them."""
+    """Return how late journeys were started, or the generator woke.
+
+    That of the worst stage of those with enough in it.
+    """
     stages = list(stages)
     enough = [one.quantiles() for one in stages if one.total >= _ENOUGH_FOR_P99]
     return max([merged(stages).quantiles(), *enough], key=lambda row: row["p99_s"] or 0.0)

@@ -126,6 +126,10 @@ class Recorder:
         """Count a request for which this machine had no socket left."""
         self._at(at_s).exhausted += 1
 
+    def woke(self, due_s: float, late_s: float) -> None:
+        """Count one moment at which the generator was to wake up, and how late it did."""
+        self._at(due_s).waking.record(late_s)
+
     def miss(self, intended_s: float) -> None:
         """Count an arrival that could not be started in time: for its second it has failed."""
         self.curves.at(intended_s).failed += 1
@@ -225,6 +229,7 @@ class Recorder:
             ],
             "service": merged(one.service for one in counting).quantiles(),
             "lateness": worst_lateness(one.lateness for one in beyond_warm_up),
+            "waking": worst_lateness(one.waking for one in self._beyond_warm_up(also_broken=True)),
             "spectrum": merged(steps.values()).spectrum(),
             "windows": self.curves.windows(),
             "seconds": seconds,
@@ -267,12 +272,12 @@ class Recorder:
         if self._said is not None:
             self._said.append(line)
 
-    def _beyond_warm_up(self) -> list[StageFigures]:
-        """Where the generator is to keep up: what a shop that breaks leaves waiting is its own."""
+    def _beyond_warm_up(self, *, also_broken: bool = False) -> list[StageFigures]:
+        """Where arrivals are to start in time; in steps that broke the shop kept them waiting."""
         return [
             figures
             for stage, figures in zip(self.stages, self._figures, strict=True)
-            if stage.name != WARM_UP and (stage.counts or not stage.may_break)
+            if stage.name != WARM_UP and (also_broken or stage.counts or not stage.may_break)
         ]
 
     def _position(self, moment_s: float) -> int:

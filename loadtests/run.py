@@ -54,11 +54,11 @@ class Surroundings:
 
     Attributes:
         incident_since: names an incident that began after a moment, "" for none.
-        ask: asks Prometheus for a range.
+        ask: asks Prometheus for a range; None: there is none.
     """
 
     incident_since: Callable[[datetime], str] = lambda _moment: ""
-    ask: Ask = lambda _query, _start, _end, _step_s: ()
+    ask: Ask | None = None
 
 
 NOTHING_AROUND = Surroundings()
@@ -212,7 +212,8 @@ def _judged(
         found += books.measurements()
         notes += books.notes()
     began = load.started_at.timestamp()
-    filled = saturation(settings.saturation, around.ask, began, began + summary["duration_s"])
+    ended = began + summary["duration_s"]
+    filled = saturation(settings.saturation, around.ask, began, ended) if around.ask else []
     notes += [line] if (line := said(filled)) else []
     text = json.dumps([one.to_json() for one in filled], indent=1) + "\n"
     write_atomic(draft.folder / "saturation.json", text.encode())

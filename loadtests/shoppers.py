@@ -17,7 +17,7 @@ from locust import User, task
 
 from loadtests.arrivals import Stage, shopper_number
 from loadtests.curl import CurlSession, ExhaustedError, Transfers
-from loadtests.health import Busiest
+from loadtests.health import WAKE_EVERY_S, Busiest
 from loadtests.plan import Plan
 from loadtests.recorder import Recorder, Visit
 from storewatch.core.journey import (
@@ -85,9 +85,11 @@ class Run:
 
     def go_through(self) -> bool:
         """Make load until the last stage is over, or the run is to end; tell which: True, False."""
+        waking = gevent.spawn(self.watch_itself)
         scheduling = gevent.spawn(self.schedule)
         self.ending.rawlink(lambda _: scheduling.kill(block=False))
         ended = scheduling.get()  # an error in it is one of the run
+        waking.kill()
         self.finish()
         return not isinstance(ended, gevent.GreenletExit)
 
@@ -103,6 +105,21 @@ class Run:
                     self.recorder.arrive(moment)
                     self.arrivals.put((number, moment, name))
         self.wait_until(self.recorder.end_s)
+
+    def watch_itself(self) -> None:
+        """Record how late the process wakes up: as late it may be to see an answer, too.
+
+        Moments that were slept through count as well, each with what it was late.
+        """
+        due_s = 0.0
+        while True:
+            self.wait_until(due_s)
+            now_s = self.elapsed()
+            if not self.recorder.stages:
+                due_s = now_s + WAKE_EVERY_S
+            while due_s <= now_s:
+                self.recorder.woke(due_s, now_s - due_s)
+                due_s += WAKE_EVERY_S
 
     def _announced(self) -> Iterator[Stage]:
         while (stage := self.stages.get()) is not None:

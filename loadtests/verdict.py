@@ -15,6 +15,8 @@ from storewatch.core.targets import Target, Verdict
 CPU_LIMIT_RATIO = 0.9
 # Starts later than this are the generator's doing; half of the 200 ms a shop is allowed to take.
 LATENESS_LIMIT_S = 0.1
+# An answer is seen as late as the generator wakes; with the start, a latency has it twice.
+WAKING_LIMIT_S = LATENESS_LIMIT_S / 2
 # A window with fewer steps has no p95 to speak of: one of them is beyond it.
 WINDOW_MINIMUM = 20
 # What the reconciliation brings; targets for these are its own.
@@ -75,6 +77,7 @@ def _whole(summary: Mapping[str, Any], plan: Plan) -> dict[str, tuple[float | No
         names.ARRIVALS_MISSED: (summary["arrivals_missed"], "arrivals"),
         names.GENERATOR_CPU_RATIO: (summary["generator_cpu_ratio"], "ratio"),
         "generator_lateness_p99_s": (summary["lateness"]["p99_s"], "s"),
+        "generator_waking_p99_s": (summary["waking"]["p99_s"], "s"),
     }
 
 
@@ -129,6 +132,12 @@ def reasons_to_distrust(summary: Mapping[str, Any]) -> list[str]:
     if late is not None and late > LATENESS_LIMIT_S:
         reasons.append(
             f"INVALID: 1 % of the arrivals started {late:.2f} s late or more (limit 0.1 s)"
+        )
+    waking = summary["waking"]["p99_s"]
+    if waking is not None and waking > WAKING_LIMIT_S:
+        reasons.append(
+            f"INVALID: the generator was starved: 1 % of the time it woke {waking:.2f} s late or"
+            " more (limit 0.05 s)"
         )
     if summary["lost_workers"]:
         reasons.append(f"INVALID: {summary['lost_workers']}")

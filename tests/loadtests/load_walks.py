@@ -43,3 +43,10 @@ def wander(shopper: Shopper) -> None:
     with shopper.step("wander"):
         while True:
             shopper.get("/look")
+
+
+def ask(shopper: Shopper) -> None:
+    """Send one request with a number of its own."""
+    with shopper.step("ask"):
+        answer = shopper.get(f"/serve/{shopper.data['number']}", route="/serve/{number}")
+        shopper.expect(answer.status_code == 200, "there is an answer")

@@ -165,3 +165,12 @@ def test_a_visit_that_may_take_long_is_still_in_its_second(tmp_path: Path) -> No
     recorder.visit(visit(3.5, 0.0, 200.0))
     found = figures(recorder)
     assert found["windows"][0]["max_s"] == pytest.approx(200, rel=0.001)
+
+
+def test_how_late_the_generator_wakes_is_that_of_its_worst_stage(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, [*WARMED, Stage("peak", 10.0, 1, 1)])
+    for tick in range(200):
+        recorder.woke(tick / 50, 0.5)  # in the warm-up
+        recorder.woke(5 + tick / 50, 0.001)
+        recorder.woke(1005 + tick / 50, 0.07)
+    assert figures(recorder)["waking"]["p99_s"] == pytest.approx(0.07, rel=0.001)

@@ -35,6 +35,7 @@ def summary(**changes: Any) -> dict[str, Any]:
         "visits_failed": 0,
         "requests": 3000,
         "lateness": {**quick, "p99_s": 0.01},
+        "waking": {**quick, "p99_s": 0.01},
         "steps": quick,
         "by_step": {"front": quick, "pay": quick},
         "by_journey": {},
@@ -73,10 +74,11 @@ def test_a_quick_shop_and_an_idle_generator_pass() -> None:
     ("changes", "reason"),
     [
         ({"generator_cpu_ratio": 0.95}, "95% of a core"),
-        ({"lateness": {"p99_s": 0.4}}, "0.40 s late"),
+        ({"lateness": {"p99_s": 0.4}}, "started 0.40 s late"),
+        ({"waking": {"p99_s": 0.08}}, "woke 0.08 s late"),
         ({"arrivals_missed": 3}, "3 arrivals were never started"),
     ],
-    ids=["processor", "lateness", "missed arrivals"],
+    ids=["processor", "lateness", "starved", "missed arrivals"],
 )
 def test_a_run_whose_generator_did_not_keep_up_is_invalid(
     changes: dict[str, Any], reason: str
