@@ -6,11 +6,16 @@ import click
 
 from loadtests.run import run_load
 from storewatch.cli.common import config_option, end_with, json_option, parts, reporting
+from storewatch.cli.load_capacity import COMMANDS as CAPACITY_COMMANDS
 
 
 @click.group()
 def load() -> None:
     """Load the journeys and judge the shop by its targets."""
+
+
+for _command in CAPACITY_COMMANDS:
+    load.add_command(_command)
 
 
 @load.command()
