@@ -5,6 +5,7 @@ import random
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,19 @@ def test_the_limit_of_the_generator_is_not_that_of_the_shop() -> None:
     assert "the generator used 95% of a core" in text
 
 
+def test_plans_count_on_the_lower_bound_and_on_no_more_than_was_seen() -> None:
+    summary, plan = run_of(SHOP, (*RATES, 500, 600))
+    for row, times in zip(summary["by_stage"][5:], (0.93, 1.08, 0.94, 1.06, 0.9, 1.1), strict=True):
+        row["visit"]["mean_s"] *= times
+        row["requests"] = round(row["requests"] * times)
+    found = capacity(summary, plan)
+    assert found.fit is not None
+    assert found.planned_per_s == found.fit.capacity.low
+    assert found.fit.capacity.low < 0.99 * found.fit.capacity.value
+    slower = replace(found, steps=found.steps[:3])
+    assert slower.planned_per_s == slower.best_per_s == pytest.approx(120, rel=0.05)
+
+
 def test_instances_follow_from_the_lower_bound_and_the_headroom() -> None:
     assumed = Assumptions(instances=2, headroom=0.3)
     one = size(per_s=350, planned_per_s=200, best_per_s=210, assumed=assumed)
@@ -317,6 +331,8 @@ def test_the_newest_run_with_enough_steps_is_taken(store: EvidenceStore) -> None
     assert (found.value("capacity_low_per_s") or 0.0) <= capacity_per_s
     needed = found.value("instances_needed")
     assert needed == 1  # 20 orders/s are 80 visits/s, a quarter of what is left free
+    more = run_capacity(store, wanted.id, Assumptions(), 100)
+    assert more.value("instances_needed") == 2  # 400 visits/s, of which one takes about 265
     ten_million = found.value("instances_needed.shoppers:10000000") or 0.0
     a_million = found.value("instances_needed.shoppers:1000000") or 0.0
     assert ten_million == pytest.approx(10 * a_million, rel=0.01)
