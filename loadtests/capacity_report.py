@@ -9,7 +9,7 @@ from loadtests.usl import EXTRAPOLATION, Fit, Interval
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.figures import number
 from storewatch.core.targets import Verdict
-from storewatch.pages import Curve, page_environment
+from storewatch.pages import Curve, Span, page_environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _VISITS = "journeys/s"
@@ -75,7 +75,7 @@ def conclusions(
     if not found.reached:
         notes.append(
             f"the limit was not reached: the shop kept up with every step, the last at"
-            f" {number(found.best_per_s)} visits/s; capacity is at least that, load further"
+            f" {_rate(found.best_per_s)} visits/s; capacity is at least that, load further"
         )
         if orders_per_s is None:
             verdicts.append(Verdict.INCONCLUSIVE)
@@ -98,7 +98,7 @@ def _peak(fit: Fit) -> str:
 
 def _answer(name: str, one: Sizing, best_per_s: float) -> tuple[str, Verdict | None]:
     """Return the answer to the question of orders, and its verdict where that is not PASS."""
-    need = f"{name} are {number(one.per_s)} visits/s"
+    need = f"{name} are {_rate(one.per_s)} visits/s"
     if one.instances is None:
         return f"FAIL: {need}: no number of instances carries them, what is shared is full", (
             Verdict.FAIL
@@ -108,7 +108,7 @@ def _answer(name: str, one: Sizing, best_per_s: float) -> tuple[str, Verdict | N
         return line, None
     return (
         f"INCONCLUSIVE: {line}, a hypothesis beyond {EXTRAPOLATION:g} times the"
-        f" {number(best_per_s)} visits/s that were measured: load-test it",
+        f" {_rate(best_per_s)} visits/s that were measured: load-test it",
         Verdict.INCONCLUSIVE,
     )
 
@@ -126,17 +126,24 @@ def render(
     curves = [Curve("measured", "good", sorted(used), dots=True)]
     if found.fit is not None:
         curves.append(_curve(found.fit))
-    template = page_environment(_TEMPLATES).get_template("capacity.html")
-    return template.render(
+    environment = page_environment(_TEMPLATES)
+    environment.filters["rate"] = _rate
+    return environment.get_template("capacity.html").render(
         evidence=evidence,
         found=found,
         curves=curves,
+        spans=[Span("extrapolated", found.fit.largest, found.fit.limit)] if found.fit else [],
         planned=found.planned_per_s,
         sizings=list(sizings.items()),
         ratio=order_ratio,
         notes=notes,
         assumptions=assumptions,
     )
+
+
+def _rate(per_s: float) -> str:
+    """Write a rate for people: a large one to the last digit, without powers of ten."""
+    return number(round(per_s) if per_s >= 100 else per_s)
 
 
 def _curve(fit: Fit) -> Curve:

@@ -39,8 +39,7 @@ def run_capacity(
     """
     load, plan = _chosen(store, identifier)
     found = _capacity(store, load, plan)
-    ratio = assumed.order_ratio if assumed.order_ratio is not None else found.order_ratio
-    assumed = replace(assumed, order_ratio=ratio or None)
+    assumed = replace(assumed, order_ratio=assumed.order_ratio or found.order_ratio or None)
     sizings = _sizings(found, assumed, orders_per_s)
     release = {"release": load.context["release"]} if "release" in load.context else {}
     context = {"load": load.id, "instances": assumed.instances, **release}

@@ -1,10 +1,12 @@
 """`load plan`: the rehearsals before a launch, as a schedule, tickets, a calendar and profiles."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from loadtests.rehearsal import launch, tickets
+from loadtests.rehearsal import Launch, Ticket, launch, tickets
 from loadtests.rehearsal_files import SCHEDULE, remarks, render, write
 from loadtests.run import journey_path
 from storewatch.cli.common import (
@@ -46,30 +48,32 @@ def plan_(
     folder = output or Path(f"rehearsal-{coming.event}-{coming.day}")
     write(folder, render(coming, found, today))
     if as_json:
-        print_json(
-            {
-                "event": coming.event,
-                "date": str(coming.day),
-                "peak_per_s": coming.peak_per_s,
-                "folder": str(folder),
-                "tickets": [
-                    {
-                        "when": one.when,
-                        "due": str(one.due),
-                        "title": one.title,
-                        "who": one.who,
-                        "passed": one.passed,
-                        "file": one.file,
-                        "commands": one.commands,
-                    }
-                    for one in found
-                ],
-            }
-        )
+        print_json(_described(coming, found, folder))
         return
     rows = [(one.when, one.due, one.title, one.who, "; ".join(remarks(one))) for one in found]
     print_table(("", "due", "rehearsal", "who", ""), rows, "")
     say(f"{folder / SCHEDULE}: {len(found)} tickets, a calendar and profiles lie beside it")
+
+
+def _described(coming: Launch, found: Sequence[Ticket], folder: Path) -> dict[str, Any]:
+    return {
+        "event": coming.event,
+        "date": str(coming.day),
+        "peak_per_s": coming.peak_per_s,
+        "folder": str(folder),
+        "tickets": [
+            {
+                "when": one.when,
+                "due": str(one.due),
+                "title": one.title,
+                "who": one.who,
+                "passed": one.passed,
+                "file": one.file,
+                "commands": one.commands,
+            }
+            for one in found
+        ],
+    }
 
 
 COMMANDS = (plan_,)

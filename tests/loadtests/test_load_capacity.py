@@ -348,6 +348,8 @@ def test_the_report_shows_steps_curve_and_instances_without_a_network(store: Evi
     html = (store.folder(found) / "report.html").read_text()
     assert html.count("<circle") == 9
     assert "10,000,000 shoppers" in html
+    assert re.search(r">47\d,\d{3}</td>", html)  # visits a second of ten million, no power of ten
+    assert "<title>extrapolated</title>" in html
     assert "the shop did not keep up" in html
     assert "a hypothesis: load-test it" in html
     assert "assumed: shoppers think 7 s" in html
