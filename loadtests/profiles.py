@@ -17,7 +17,8 @@ MIXES: dict[str, dict[str, float]] = {
     "shopping": {"browse": 40, "search": 40, "checkout": 20},
     "ordering": {"browse": 25, "search": 25, "checkout": 50},
 }
-Rate = Annotated[float, Field(gt=0, le=10_000)]
+MOST_PER_S = 10_000
+Rate = Annotated[float, Field(gt=0, le=MOST_PER_S)]
 Shape = Literal["constant", "ramp", "spike", "rehearsal", "steps", "breakpoint", "replay", "closed"]
 # shape -> (keys that it needs, keys that it may have)
 _KEYS: dict[str, tuple[set[str], set[str]]] = {

@@ -65,6 +65,7 @@ class Recorder:
         self._mixed = mixed
         self._routes: set[str] = set()
         self.curves = Curves(folder, longest_visit_s, lambda at_s: self._stage(at_s).counts)
+        self._acknowledged = 0
         self._said: list[bytes] | None = [] if relayed else None
         self._ledger = (folder / "ledger.jsonl").open("ab", buffering=0)
 
@@ -96,6 +97,7 @@ class Recorder:
 
     def order(self, order: dict[str, Any]) -> None:
         """Write down an order that the shop has acknowledged."""
+        self._acknowledged += 1
         self._write({"order": order})
 
     def request(self, at_s: float, route: str, took_s: float, *, ok: bool) -> None:
@@ -178,6 +180,7 @@ class Recorder:
         self.curves.absorb(said["seconds"])
         for line in said["ledger"]:
             self._ledger.write(line)
+            self._acknowledged += line.startswith(b'{"order"')
 
     def stage(self, position: int) -> dict[str, Any]:
         """Return counts and quantiles of one stage so far."""
@@ -218,6 +221,7 @@ class Recorder:
             "generator_cpu_ratio": round(cpu_ratio, 4),
             **tally(counting),
             "arrivals_missed": sum(one.missed for one in beyond_warm_up),
+            "orders_acknowledged": self._acknowledged,
             "sockets_exhausted": sum(one.exhausted for one in self._figures),
             "errors": dict(sum((one.errors for one in counting), Counter()).most_common(20)),
             "by_step": {name: one.quantiles() for name, one in steps.items()},

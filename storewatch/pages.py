@@ -32,11 +32,15 @@ def page_environment(folder: Path) -> Environment:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One line of a chart: points (x, y); a y of None leaves a gap. `color` is a CSS class."""
+    """One line of a chart: points (x, y); a y of None leaves a gap. `color` is a CSS class.
+
+    With `dots` each point is a dot, and no line joins them.
+    """
 
     label: str
     color: str
     points: Sequence[tuple[float, float | None]]
+    dots: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,13 @@ def chart(
 
 
 def _line(curve: Curve, at_x: Any, at_y: Any) -> str:
+    if curve.dots:
+        return "".join(
+            f'<circle class="line {escape(curve.color)}" cx="{at_x(x):.1f}" cy="{at_y(y):.1f}"'
+            f' r="3"><title>{x:.4g}: {y:.4g}</title></circle>'
+            for x, y in curve.points
+            if y is not None
+        )
     path, pen_up = [], True
     for x, y in curve.points:
         if y is None:

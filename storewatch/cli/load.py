@@ -7,11 +7,17 @@ import click
 from loadtests.process import Crew, checked_address, join
 from loadtests.run import Wish, run_load
 from storewatch.cli.common import config_option, end_with, json_option, parts, reporting
+from storewatch.cli.load_capacity import COMMANDS as CAPACITY_COMMANDS
+from storewatch.cli.load_plan import COMMANDS as PLAN_COMMANDS
 
 
 @click.group()
 def load() -> None:
     """Load the journeys and judge the shop by its targets."""
+
+
+for _command in (*CAPACITY_COMMANDS, *PLAN_COMMANDS):
+    load.add_command(_command)
 
 
 @load.command()

@@ -57,6 +57,7 @@ def test_two_workers_share_the_arrivals_and_their_figures_are_one(
     assert [stage["visits"] for stage in found["by_stage"]] == [40, 120]
     assert sum(row["requests"] for row in found["seconds"]) == 320
     assert found["steps"]["count"] == 240
+    assert found["orders_acknowledged"] == 160
     assert verdict.reason_cut_short({**found, "incident": ""}, 4) == []
     folders = [load.folder / f"worker-{number}" for number in (1, 2)]
     mine = [(folder / "ledger.jsonl").read_text().count("attempt") for folder in folders]
