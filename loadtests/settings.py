@@ -59,6 +59,15 @@ RESOURCES = {
 }
 
 
+class ComparisonSettings(Section):
+    """What `load compare` lets a release lose: p95 over that of the release before, and errors."""
+
+    # Source: the requirement that a regression of 10 % is found; half of it is tolerated.
+    tolerated_ratio: float = Field(default=1.05, gt=1, le=10)
+    # Source: requirements.md R2 (availability >= 99.9 %).
+    tolerated_errors: float = Field(default=0.001, gt=0, lt=1)
+
+
 class LoadSettings(Section):
     """Load tests of the journeys."""
 
@@ -74,6 +83,7 @@ class LoadSettings(Section):
         "error_ratio": Target("<=", 0.001),
         "arrivals_missed": Target("=", 0),
     }
+    comparison: ComparisonSettings = ComparisonSettings()
     reconciliation: ReconciliationSettings | None = None
     saturation: dict[str, ResourceSettings] = RESOURCES
 

@@ -24,6 +24,7 @@ from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.figures import number
 from storewatch.core.names import CONFIG_VARIABLE
+from storewatch.core.targets import worst
 from storewatch.wiring import Parts
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -115,7 +116,7 @@ def print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], empty: st
 def end_with(evidence: Evidence, folder: Path, *, as_json: bool) -> None:
     """Print an evidence record and end the command by its verdict."""
     if as_json:
-        print_json({**evidence.to_json(), "folder": str(folder)})
+        print_json(evidence_json(evidence, folder))
     else:
         rows = [
             (m.name, number(m.value, m.unit), target_text(m), m.verdict or "")
@@ -124,8 +125,24 @@ def end_with(evidence: Evidence, folder: Path, *, as_json: bool) -> None:
         print_table(("measurement", "measured", "target", "verdict"), rows, "nothing was measured")
         for note in evidence.notes:
             say(note)
-        say(f"{evidence.kind} {evidence.subject}: {evidence.verdict}  ({folder})")
+        say(verdict_line(evidence, folder))
     click.get_current_context().exit(evidence.verdict.exit_code)
+
+
+def end_with_worst(all_evidence: list[Evidence]) -> None:
+    """End the command by the worst verdict."""
+    found = worst([one.verdict for one in all_evidence])
+    click.get_current_context().exit(found.exit_code)
+
+
+def evidence_json(evidence: Evidence, folder: Path) -> dict[str, Any]:
+    """Return a record for machines, with the folder that it lies in."""
+    return {**evidence.to_json(), "folder": str(folder)}
+
+
+def verdict_line(evidence: Evidence, folder: Path) -> str:
+    """Say in a line what a record is worth and where it lies."""
+    return f"{evidence.kind} {evidence.subject}: {evidence.verdict}  ({folder})"
 
 
 def target_text(measurement: Measurement) -> str:

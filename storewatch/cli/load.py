@@ -6,9 +6,22 @@ import click
 
 from loadtests.process import Crew, checked_address, join
 from loadtests.run import Wish, run_load
-from storewatch.cli.common import config_option, end_with, json_option, parts, reporting
+from storewatch.cli.common import (
+    config_option,
+    end_with,
+    end_with_worst,
+    evidence_json,
+    json_option,
+    parts,
+    print_json,
+    reporting,
+    say,
+    verdict_line,
+)
 from storewatch.cli.load_capacity import COMMANDS as CAPACITY_COMMANDS
+from storewatch.cli.load_compare import COMMANDS as COMPARE_COMMANDS
 from storewatch.cli.load_plan import COMMANDS as PLAN_COMMANDS
+from storewatch.core.evidence import Evidence
 
 
 @click.group()
@@ -16,7 +29,7 @@ def load() -> None:
     """Load the journeys and judge the shop by its targets."""
 
 
-for _command in (*CAPACITY_COMMANDS, *PLAN_COMMANDS):
+for _command in (*CAPACITY_COMMANDS, *COMPARE_COMMANDS, *PLAN_COMMANDS):
     load.add_command(_command)
 
 
@@ -24,6 +37,7 @@ for _command in (*CAPACITY_COMMANDS, *PLAN_COMMANDS):
 @click.argument("journey", required=False)
 @click.option("--profile", default="baseline", show_default=True, help="Of loadtests.profiles.")
 @click.option("--release", default="", metavar="NAME", help="Of the shop; for load compare.")
+@click.option("--times", type=click.IntRange(1, 100), help="So often in a row; for load compare.")
 @click.option(
     "--workers", type=click.IntRange(0, 256), default=1, show_default=True, help="Processes here."
 )
@@ -41,6 +55,7 @@ def run(
     journey: str | None,
     profile: str,
     release: str,
+    times: int | None,
     workers: int,
     remote: int,
     listen: str,
@@ -49,18 +64,35 @@ def run(
     as_json: bool,
 ) -> None:
     """Run a profile against a journey, or its mix; the report lies beside the evidence."""
-    found = parts()
+    store = parts().evidence
     crew = Crew(workers, remote, checked_address(listen))
     wish = Wish(journey, profile, release, crew, gives_up=not to_the_end)
+    label = f"load on {journey or profile}"
+    if times is None:
+        evidence = _run_once(wish, label)
+        end_with(evidence, store.folder(evidence), as_json=as_json)
+        return
+    done: list[Evidence] = []
+    for turn in range(1, times + 1):
+        done.append(evidence := _run_once(wish, f"{label}, {turn} of {times}"))
+        if not as_json:
+            for line in (*evidence.notes, verdict_line(evidence, store.folder(evidence))):
+                say(line)
+    if as_json:
+        print_json([evidence_json(one, store.folder(one)) for one in done])
+    end_with_worst(done)
+
+
+def _run_once(wish: Wish, label: str) -> Evidence:
+    found = parts()
     with reporting() as report:
 
         def progress(line: dict[str, Any]) -> None:
-            report(f"load on {journey or profile}", line["elapsed_s"], line["duration_s"])
+            report(label, line["elapsed_s"], line["duration_s"])
 
-        evidence = run_load(
+        return run_load(
             found.config.settings.loadtests, wish, found.evidence, progress, found.surroundings
         )
-    end_with(evidence, found.evidence.folder(evidence), as_json=as_json)
 
 
 @load.command()
