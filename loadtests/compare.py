@@ -14,7 +14,7 @@ from loadtests.comparison import (
     too_few,
 )
 from loadtests.past_runs import Run, Side, differences
-from loadtests.run import MIXED
+from loadtests.policies import MIX
 from loadtests.settings import ComparisonSettings
 from storewatch.core.clock import rfc3339
 from storewatch.core.evidence import Evidence, Measurement
@@ -82,7 +82,7 @@ def shortage(
     lines = []
     for side in (baseline, candidate):
         if (lacking := wanted - len(side.valid)) > 0:
-            words = f"{'' if journey == MIXED else journey + ' '}--profile {profile}"
+            words = f"{'' if journey == MIX else journey + ' '}--profile {profile}"
             if release := side.runs[0].release:
                 words += f" --release {release}"
             lines.append(

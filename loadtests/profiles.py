@@ -134,6 +134,17 @@ class ProfileSettings(Section):
             Stage(RECOVERY, self.recovery, calm, calm, counts=False),
         )
 
+    def held_for(self, hold_s: float) -> "ProfileSettings":
+        """Return the same profile with another hold.
+
+        Raises:
+            ValueError: its shape has none.
+        """
+        needed, allowed = _KEYS[self.shape]
+        if "hold" not in needed | allowed:
+            raise ValueError(f"a {self.shape} profile has no hold")
+        return self.model_copy(update={"hold": hold_s})
+
     def ladder(self) -> Ladder | None:
         """Return how a breaking point is looked for after the stages; None where it is not."""
         if self.shape != "breakpoint":

@@ -11,6 +11,7 @@ from typing import Any
 from loadtests import junit, report, verdict
 from loadtests.ledger import Reconciliation
 from loadtests.plan import Plan, Share
+from loadtests.policies import MIX
 from loadtests.process import ALONE, Crew, Progress, RunningLoad
 from loadtests.profiles import ProfileSettings
 from loadtests.saturation import Ask, said, saturation
@@ -20,8 +21,6 @@ from storewatch.core.evidence import Evidence, Measurement, new_id
 from storewatch.core.targets import Verdict
 from storewatch.store.evidence import EvidenceDraft, EvidenceStore
 from storewatch.store.files import write_atomic
-
-MIXED = "mix"  # the first half of the subject where no single journey is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Wish:
     @property
     def subject(self) -> str:
         """What the evidence is about."""
-        return f"{self.journey or MIXED}/{self.profile}"
+        return f"{self.journey or MIX}/{self.profile}"
 
 
 @dataclass(frozen=True, slots=True)

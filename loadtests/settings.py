@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from loadtests.policies import Policy, RequirementSettings, parted
 from loadtests.profiles import ProfileSettings
 from storewatch.core.targets import Target
 from storewatch.schema import BesidePath, Duration, Section, TargetField
@@ -86,6 +87,7 @@ class LoadSettings(Section):
     comparison: ComparisonSettings = ComparisonSettings()
     reconciliation: ReconciliationSettings | None = None
     saturation: dict[str, ResourceSettings] = RESOURCES
+    policies: dict[str, Policy] = {}
 
     @model_validator(mode="after")
     def _mixes_are_of_known_journeys(self) -> Self:
@@ -96,3 +98,31 @@ class LoadSettings(Section):
                     f"profiles.{name}.mix: no journey {unknown[0]!r}; there are: {known}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _policies_name_what_there_is(self) -> Self:
+        for name, policy in self.policies.items():
+            where = f"policies.{name}"
+            titles = [one.title for one in policy]
+            if twice := next((title for title in titles if titles.count(title) > 1), ""):
+                raise ValueError(f"{where}: {twice!r} is there twice; require it once")
+            for index, one in enumerate(policy):
+                if one.subject and (mistake := self._unfit(one)):
+                    raise ValueError(f"{where}[{index}]: {mistake}")
+        return self
+
+    def _unfit(self, one: RequirementSettings) -> str:
+        """Say why a load test cannot be run as it is required, nothing when it can."""
+        journey, name = parted(one.subject or "")
+        if name not in self.profiles:
+            return f"no profile {name!r}; there are: {', '.join(self.profiles)}"
+        if journey is None and not self.profiles[name].mix:
+            return f"the profile {name} has no mix; name a journey: <journey>/{name}"
+        if journey is not None and journey not in self.journeys:
+            return f"no journey {journey!r}; there are: {', '.join(self.journeys) or 'none'}"
+        if one.hold is not None:
+            try:
+                self.profiles[name].held_for(one.hold)
+            except ValueError as error:
+                return str(error)
+        return ""

@@ -125,6 +125,21 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _policies_can_be_met(self) -> Self:
+        for name, policy in self.loadtests.policies.items():
+            for index, one in enumerate(policy):
+                where = f"loadtests.policies.{name}[{index}]"
+                runs_a_drill = one.drill is not None and one.drill.within is None
+                if runs_a_drill and self.backup is None:
+                    raise ValueError(f"{where}: drill: run needs the section backup")
+                if one.proof is not None and one.proof.name not in self.chaos.proofs:
+                    known = ", ".join(self.chaos.proofs) or "none"
+                    raise ValueError(
+                        f"{where}: no proof {one.proof.name!r}; chaos.proofs has: {known}"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _demo_names_exist(self) -> Self:
         demo = self.demo
         if demo is None:

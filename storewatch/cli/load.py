@@ -20,6 +20,7 @@ from storewatch.cli.common import (
 )
 from storewatch.cli.load_capacity import COMMANDS as CAPACITY_COMMANDS
 from storewatch.cli.load_compare import COMMANDS as COMPARE_COMMANDS
+from storewatch.cli.load_gate import COMMANDS as GATE_COMMANDS
 from storewatch.cli.load_plan import COMMANDS as PLAN_COMMANDS
 from storewatch.core.evidence import Evidence
 
@@ -29,7 +30,7 @@ def load() -> None:
     """Load the journeys and judge the shop by its targets."""
 
 
-for _command in (*CAPACITY_COMMANDS, *COMPARE_COMMANDS, *PLAN_COMMANDS):
+for _command in (*CAPACITY_COMMANDS, *COMPARE_COMMANDS, *GATE_COMMANDS, *PLAN_COMMANDS):
     load.add_command(_command)
 
 

@@ -117,9 +117,8 @@ def test_a_planted_slowdown_is_found_by_name_and_a_build_that_is_the_same_is_not
                 continue
             pause = threading.Event()
             shop.before = lambda _path, _count, w=pause, s=taken_s: w.wait(s)  # type: ignore[misc]
-            done = run_load(
-                settings, Wish("look", "short", release), house.store, lambda _line: None
-            )
+            wish = Wish("look", "short", release)
+            done = run_load(settings, wish, house.store, lambda _line: None)
             valid[release] += done.verdict is not Verdict.INVALID
     assert valid == dict.fromkeys(service_s, 5)
 
