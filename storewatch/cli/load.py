@@ -1,14 +1,14 @@
 """`load`: rehearse a launch."""
 
-from typing import Any
-
 import click
 
 from loadtests.process import Crew, checked_address, join
 from loadtests.run import Wish, run_load
-from storewatch.cli.common import config_option, end_with, json_option, parts, reporting
+from storewatch.cli.common import config_option, end_with, json_option, parts
 from storewatch.cli.load_capacity import COMMANDS as CAPACITY_COMMANDS
 from storewatch.cli.load_plan import COMMANDS as PLAN_COMMANDS
+from storewatch.cli.load_view import watching
+from storewatch.core.names import P95_S
 
 
 @click.group()
@@ -52,14 +52,9 @@ def run(
     found = parts()
     crew = Crew(workers, remote, checked_address(listen))
     wish = Wish(journey, profile, release, crew, gives_up=not to_the_end)
-    with reporting() as report:
-
-        def progress(line: dict[str, Any]) -> None:
-            report(f"load on {journey or profile}", line["elapsed_s"], line["duration_s"])
-
-        evidence = run_load(
-            found.config.settings.loadtests, wish, found.evidence, progress, found.surroundings
-        )
+    settings = found.config.settings.loadtests
+    with watching(wish.subject, settings.targets.get(P95_S)) as progress:
+        evidence = run_load(settings, wish, found.evidence, progress, found.surroundings)
     end_with(evidence, found.evidence.folder(evidence), as_json=as_json)
 
 
