@@ -1,4 +1,5 @@
 import os
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ from prometheus_client.core import Metric
 from watching import one, samples
 
 from monitors.collectors.evidence import EvidenceCollector
-from storewatch.core.evidence import Evidence, Measurement
+from monitors.collectors.load import load_families
+from storewatch.core.evidence import Evidence, Measurement, new_id
 from storewatch.core.targets import Target
 from storewatch.store.evidence import EvidenceStore
 
@@ -124,15 +126,11 @@ def test_before_the_first_answer_a_load_test_has_no_latency(store: EvidenceStore
     assert len([name for name, _ in load_samples(store) if "latency" in name]) == 1
 
 
-def test_of_two_load_tests_of_one_subject_the_later_one_has_the_series(
-    store: EvidenceStore,
-) -> None:
-    first, second = (store.open("load", "checkout/baseline") for _ in range(2))
-    other = store.open("load", "mix/peak")
-    early, late = sorted((first, second), key=lambda draft: draft.id)
-    late.tell({**SAID, "busy": 9})
-    early.tell(SAID)
-    other.tell({**SAID, "busy": 2})
-    families = collect(store)
-    assert one(families, "storewatch_load_busy_shoppers", subject="checkout/baseline") == 9
-    assert one(families, "storewatch_load_busy_shoppers", subject="mix/peak") == 2
+def test_of_two_load_tests_of_one_subject_the_later_one_has_the_series() -> None:
+    early, late = ({**SAID, "id": new_id(), "subject": "mix/peak", "busy": n} for n in (4, 9))
+    other = {**SAID, "id": "0", "subject": "buy/peak", "busy": 2}
+    early["id"], late["id"] = sorted((early["id"], late["id"]))
+    for lines in permutations((early, late, other)):
+        families = list(load_families(lines))
+        assert one(families, "storewatch_load_busy_shoppers", subject="mix/peak") == 9
+        assert one(families, "storewatch_load_busy_shoppers", subject="buy/peak") == 2
