@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtests.verdict import CPU_LIMIT_RATIO
-from storewatch.core.figures import number
+from storewatch.core.figures import number, rate
 from storewatch.core.targets import Target, Verdict
 
 Said = Mapping[str, Any]
@@ -42,7 +42,7 @@ class LoadView:
             _time(said),
             said["stage"],
             f"{_journeys(said)} journeys/s",
-            f"{_rate(said['requests_per_s'])} requests/s",
+            f"{rate(said['requests_per_s'])} requests/s",
             *(f"{name} {text}" for name, text, _ in self._latencies(said)),
             f"{_failed(said)} failed",
             f"{said['missed']:,} missed",
@@ -66,7 +66,7 @@ class LoadView:
     def _rows(self, said: Said) -> Iterator[tuple[str, Text]]:
         cpu_ratio = said["generator_cpu_ratio"]
         yield "journeys", Text(f"{_journeys(said)} /s")
-        yield "requests", Text(f"{_rate(said['requests_per_s'])} /s")
+        yield "requests", Text(f"{rate(said['requests_per_s'])} /s")
         for name, text, bad in self._latencies(said):
             yield name, Text(text, _style(bad))
         yield "failed", Text(_failed(said), _style(said["failed"] > 0))
@@ -126,14 +126,10 @@ def _time(said: Said) -> str:
     return f"{timedelta(seconds=int(elapsed_s))} of {timedelta(seconds=round(said['duration_s']))}"
 
 
-def _rate(per_s: float) -> str:
-    return f"{per_s:,.1f}".removesuffix(".0")
-
-
 def _journeys(said: Said) -> str:
     """Write the rate, beside the one that is asked for; users of a closed profile have none."""
     asked = said["asked_per_s"]
-    return _rate(said["started_per_s"]) + ("" if asked is None else f" of {_rate(asked)}")
+    return rate(said["started_per_s"]) + ("" if asked is None else f" of {rate(asked)}")
 
 
 def _failed(said: Said) -> str:
