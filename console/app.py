@@ -18,6 +18,7 @@ from starlette.routing import Route
 from alerting.incidents import IncidentBook
 from alerting.webhook import read_webhook
 from console.drills import trend
+from console.load import load_page
 from runbooks.page import Library
 from storewatch.core.clock import utc_now
 from storewatch.core.errors import AlertError, StorewatchError, UsageError
@@ -34,6 +35,7 @@ _SECTIONS = {
     "evidence.html": "evidence",
     "one_evidence.html": "evidence",
     "drills.html": "drills",
+    "load.html": "load",
     "runbooks.html": "runbooks",
     "runbook.html": "runbooks",
 }
@@ -82,6 +84,7 @@ class Console:
             "/evidence/{id}": self.one_evidence,
             "/evidence/{id}/files/{path:path}": self.artefact,
             "/drills": self.drills,
+            "/load": self.load,
             "/runbooks": self.runbooks,
             "/runbooks/{name}": self.runbook,
         }
@@ -168,6 +171,10 @@ class Console:
         return self._page(
             "drills.html", sabotages=sabotages, found=found, failovers=failovers, **values
         )
+
+    def load(self, _request: Request) -> Response:
+        """Load tests under way, and the newest records of what came of them."""
+        return self._page("load.html", **load_page(self._evidence))
 
     def runbooks(self, _request: Request) -> Response:
         """All pages."""

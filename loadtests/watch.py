@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from loadtests.arrivals import WARM_UP
+from loadtests.arrivals import WARM_UP, Stage
 from loadtests.plan import Plan
 from loadtests.recorder import Recorder
 
@@ -57,7 +57,7 @@ class Watch:
             "elapsed_s": round(now_s, 1),
             "duration_s": self._plan.duration_s,
             "stage": stage.name if stage else WARM_UP,
-            "asked_per_s": stage.rate(now_s - begun_s) if stage else 0.0,
+            "asked_per_s": self._asked(stage, now_s - begun_s),
             **recorder.totals(),
             **recorder.curves.recent(now_s),
             "busy": busy,
@@ -67,3 +67,9 @@ class Watch:
             print(json.dumps(line), flush=True)  # noqa: T201 - the parent reads it
         except OSError:  # it is gone: load that nobody asks for any more must end
             self._ending.set()
+
+    def _asked(self, stage: Stage | None, after_s: float) -> float | None:
+        """Return the journeys per second of the profile; None where users come as they like."""
+        if self._plan.think_s is not None:
+            return None
+        return stage.rate(after_s) if stage else 0.0

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from storewatch.core.figures import moment, number
+from storewatch.core.figures import moment, number, rate
 
 _BASE = Path(__file__).parent / "templates"
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 920, 220, 60, 12, 12, 26
@@ -25,6 +25,7 @@ def page_environment(folder: Path) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["rate"] = rate
     environment.filters["moment"] = moment
     environment.globals["chart"] = chart
     return environment

@@ -1,11 +1,12 @@
-"""Evidence of rehearsals: the newest of each kind and subject, its verdict, numbers and age."""
+"""Evidence of rehearsals: the newest of each kind and subject; and load tests under way."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client.core import Metric
 
+from monitors.collectors.load import load_families
 from monitors.families import gauge, value
 from storewatch.core.evidence import Evidence
 from storewatch.core.targets import Verdict
@@ -19,9 +20,12 @@ class EvidenceSource(Protocol):
     def list(self, kind: str | None = None, subject: str | None = None) -> Sequence[Evidence]:
         """Return finished evidence, newest first."""
 
+    def under_way(self, kind: str) -> Iterable[dict[str, Any]]:
+        """Yield what the rehearsals of a kind that are under way last said of themselves."""
+
 
 class EvidenceCollector:
-    """The newest evidence of each kind and subject."""
+    """The newest evidence of each kind and subject, and load tests under way."""
 
     name = "evidence"
 
@@ -41,6 +45,7 @@ class EvidenceCollector:
                     passed.setdefault(key, evidence)
         yield value("storewatch_evidence_up", "Whether evidence could be read.", 1)
         yield from self._families(list(newest.values()), list(passed.values()))
+        yield from load_families(self._source.under_way("load"))
 
     def down(self) -> Iterable[Metric]:
         """Say that evidence could not be read."""

@@ -1,7 +1,5 @@
 """`load`: rehearse a launch."""
 
-from typing import Any
-
 import click
 
 from loadtests.process import Crew, checked_address, join
@@ -14,7 +12,6 @@ from storewatch.cli.common import (
     json_option,
     parts,
     print_json,
-    reporting,
     say,
     verdict_line,
 )
@@ -22,7 +19,9 @@ from storewatch.cli.load_capacity import COMMANDS as CAPACITY_COMMANDS
 from storewatch.cli.load_compare import COMMANDS as COMPARE_COMMANDS
 from storewatch.cli.load_gate import COMMANDS as GATE_COMMANDS
 from storewatch.cli.load_plan import COMMANDS as PLAN_COMMANDS
+from storewatch.cli.load_view import watching
 from storewatch.core.evidence import Evidence
+from storewatch.core.names import P95_S
 
 
 @click.group()
@@ -69,12 +68,12 @@ def run(
     crew = Crew(workers, remote, checked_address(listen))
     wish = Wish(journey, profile, release, crew, gives_up=not to_the_end)
     if times is None:
-        evidence = _run_once(wish, f"load on {wish.subject}")
+        evidence = _run_once(wish, wish.subject)
         end_with(evidence, store.folder(evidence), as_json=as_json)
         return
     done: list[Evidence] = []
     for turn in range(1, times + 1):
-        done.append(evidence := _run_once(wish, f"load on {wish.subject}, {turn} of {times}"))
+        done.append(evidence := _run_once(wish, f"{wish.subject}, {turn} of {times}"))
         if not as_json:
             for line in (*evidence.notes, verdict_line(evidence, store.folder(evidence))):
                 say(line)
@@ -85,14 +84,9 @@ def run(
 
 def _run_once(wish: Wish, label: str) -> Evidence:
     found = parts()
-    with reporting() as report:
-
-        def progress(line: dict[str, Any]) -> None:
-            report(label, line["elapsed_s"], line["duration_s"])
-
-        return run_load(
-            found.config.settings.loadtests, wish, found.evidence, progress, found.surroundings
-        )
+    settings = found.config.settings.loadtests
+    with watching(label, settings.targets.get(P95_S)) as progress:
+        return run_load(settings, wish, found.evidence, progress, found.surroundings)
 
 
 @load.command()

@@ -23,6 +23,11 @@ def number(value: float | None, unit: str = "") -> str:
     return f"{text} {unit}".strip()
 
 
+def rate(per_s: float) -> str:
+    """Write a rate for people, in full, with a tenth where it is not whole."""
+    return f"{per_s:,.1f}".removesuffix(".0")
+
+
 def _seconds(value: float) -> str:
     size = abs(value)
     if size >= 3600:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +101,17 @@ class EvidenceStore:
             identifier, kind, subject, folder, utc_now(), {**self._context, **(context or {})}
         )
 
-    def list(self, kind: str | None = None, subject: str | None = None) -> list[Evidence]:
-        """Return finished evidence, newest first; a folder without a readable record is none."""
-        found = [self._read(path) for path in self._root.glob(f"{kind or '*'}/*/{MANIFEST}")]
-        kept = [e for e in found if e and (subject is None or e.subject == subject)]
-        return sorted(kept, key=lambda e: e.id, reverse=True)
+    def list(
+        self, kind: str | None = None, subject: str | None = None, limit: int | None = None
+    ) -> list[Evidence]:
+        """Return finished evidence, newest first, at most `limit`; no more than that is read.
+
+        A folder without a readable record is none.
+        """
+        paths = self._root.glob(f"{kind or '*'}/*/{MANIFEST}")
+        newest_first = sorted(paths, key=lambda path: path.parent.name, reverse=True)
+        found = (self._read(path) for path in newest_first)
+        return [*islice((e for e in found if e and subject in (None, e.subject)), limit)]
 
     def under_way(self, kind: str) -> Iterable[dict[str, Any]]:
         """Yield what the rehearsals of a kind that are under way last said of themselves."""

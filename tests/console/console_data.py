@@ -1,13 +1,17 @@
 """Incidents and evidence such as a shop's own desk holds."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from alerting.incident import Alert
 from alerting.incidents import IncidentBook
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.targets import Target, Verdict
-from storewatch.store.evidence import EvidenceStore
+from storewatch.store.evidence import EvidenceDraft, EvidenceStore
 
 TOKEN = "a-token-of-the-console-tests"
 
@@ -109,3 +113,50 @@ def keep_drills(store: EvidenceStore, results: list[tuple[float | None, float | 
             Measurement("orders_lost", 0, "orders", Target("=", 0)),
         ]
     )
+
+
+RUNNING: dict[str, Any] = {
+    "elapsed_s": 18.0,
+    "duration_s": 40.0,
+    "stage": "hold",
+    "asked_per_s": 30.0,
+    "visits": 1280,
+    "failed": 0,
+    "missed": 0,
+    "p50_s": 0.01,
+    "p95_s": 0.04,
+    "p99_s": 0.09,
+    "started_per_s": 29.9,
+    "requests_per_s": 1259.6,
+    "busy": 4,
+    "generator_cpu_ratio": 0.21,
+}
+
+
+def keep_launch(store: EvidenceStore) -> None:
+    """Keep a load test of a release with its report, and a capacity, comparison and gate of it."""
+    for kind, p95_s in (("load", 0.12), ("capacity", None), ("comparison", None), ("gate", None)):
+        draft = store.open(kind, "mix/launch", {"release": "4.2.0"})
+        if kind != "gate":
+            (draft.folder / "report.html").write_text(f"<h1>The {kind}</h1>")
+        measured = [Measurement("p95_s", p95_s, "s", Target("<", 0.2))] if p95_s else []
+        draft.finish(measured, overrides=[] if measured else [Verdict.PASS])
+
+
+@contextmanager
+def telling(draft: EvidenceDraft, line: dict[str, Any]) -> Iterator[None]:
+    """Let a rehearsal say the line again and again while inside, as a running one does."""
+    draft.tell(line)
+    ending = threading.Event()
+
+    def tell() -> None:
+        while not ending.wait(0.5):
+            draft.tell(line)
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from console_data import Site, keep_drills
+from console_data import RUNNING, Site, keep_drills, keep_launch, telling
 from playwright.sync_api import Browser, Page
 
 Visit = Callable[[str], Page]
@@ -131,6 +131,7 @@ def test_an_empty_house_has_pages_too(visit: Visit, site: Site) -> None:
     assert "Nothing was rehearsed yet" in visit("/evidence").inner_text("main")
     assert "No drill was run" in visit("/drills").inner_text("main")
     assert "No fail-over was drilled" in visit("/drills").inner_text("main")
+    assert "No load test was run" in visit("/load").inner_text("main")
 
 
 def test_the_page_of_drills_shows_the_trend_beside_the_targets(visit: Visit, site: Site) -> None:
@@ -169,11 +170,79 @@ def test_one_drill_has_a_trend_too(visit: Visit) -> None:
     assert "nothing was measured" in page.inner_text("main")  # it has no recovery point
 
 
+def figures(page: Page) -> list[list[str]]:
+    return [one.inner_text().split("\n") for one in page.locator("main dl div").all()]
+
+
+def test_the_page_of_load_tests_shows_what_is_under_way_and_goes_on_by_itself(
+    visit: Visit, site: Site
+) -> None:
+    draft = site.store.open("load", "mix/<b>launch</b>")
+    with telling(draft, RUNNING):
+        page = visit("/")
+        page.get_by_role("navigation").get_by_role("link", name="load").click()
+        assert page.inner_text("h1") == "Load tests"
+        assert page.locator("main h2").first.inner_text() == "mix/<b>launch</b>: hold"
+        assert "45 %, 0:00:18 of 0:00:40" in page.inner_text("main")
+        assert page.locator("main progress").evaluate("it => it.position") == 0.45
+        assert figures(page) == [
+            ["journeys/s", "29.9 of 30"],
+            ["requests/s", "1,259.6"],
+            ["p50", "10 ms"],
+            ["p95", "40 ms"],
+            ["p99", "90 ms"],
+            ["failed", "0 of 1,280"],
+            ["missed", "0"],
+            ["shoppers busy", "4"],
+            ["generator", "21 % of a core"],
+        ]
+        assert page.locator("main .bad").count() == 0
+    bad = {"stage": "peak", "failed": 3, "missed": 1, "generator_cpu_ratio": 0.95}
+    with telling(draft, {**RUNNING, **bad, "asked_per_s": None}):
+        page.get_by_role("heading", name="mix/<b>launch</b>: peak").wait_for(timeout=20_000)
+        assert figures(page)[0] == ["journeys/s", "29.9"]
+        marked = [one.inner_text() for one in page.locator("main .bad").all()]
+        assert marked == ["3 of 1,280", "1", "95 % of a core"]
+    draft.finish([])
+    page.get_by_text("None is under way").wait_for(timeout=20_000)
+
+
+def test_the_page_of_load_tests_leads_to_the_newest_records_and_their_reports(
+    visit: Visit, site: Site
+) -> None:
+    keep_launch(site.store)
+    page = visit("/load")
+    rows = [row.inner_text().split("\t") for row in page.locator("main table tr").all()[1:]]
+    *new, old = ([*row[:4], *row[5:]] for row in rows)
+    assert old == ["FAIL", "load", "checkout/baseline", "", "131 ms", "report"]
+    assert sorted(new) == [
+        ["PASS", "capacity", "mix/launch", "4.2.0", "-", "report"],
+        ["PASS", "comparison", "mix/launch", "4.2.0", "-", "report"],
+        ["PASS", "gate", "mix/launch", "4.2.0", "-", ""],
+        ["PASS", "load", "mix/launch", "4.2.0", "120 ms", "report"],
+    ]
+    page.get_by_role("link", name="report of comparison mix/launch").click()
+    assert page.inner_text("h1") == "The comparison"
+    page = visit("/load")
+    page.get_by_role("link", name="checkout/baseline", exact=True).click()
+    assert page.inner_text("h1") == "load checkout/baseline FAIL"
+
+
+def test_many_load_tests_do_not_hide_the_gates(visit: Visit, site: Site) -> None:
+    keep_launch(site.store)
+    for _ in range(25):
+        site.store.open("load", "checkout/baseline").finish([])
+    table = visit("/load").locator("main table").inner_text()
+    assert table.count("\tload\t") == 20
+    assert table.count("\tgate\t") == 1
+
+
 def test_pages_fit_a_phone(visit: Visit, site: Site) -> None:
     (hostile,) = (one for one in site.book.list() if one.alert.startswith("Odd"))
     paths = ["/", "/incidents", f"/incidents/{hostile.id}", f"/evidence/{site.load.id}"]
-    paths += ["/drills"]
-    for path in [*paths, "/runbooks/DatabasePrimaryDown"]:
-        page = visit(path)
-        page.set_viewport_size({"width": 390, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    paths += ["/drills", "/load"]
+    with telling(site.store.open("load", "checkout/baseline"), RUNNING):
+        for path in [*paths, "/runbooks/DatabasePrimaryDown"]:
+            page = visit(path)
+            page.set_viewport_size({"width": 390, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path

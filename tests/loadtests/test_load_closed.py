@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from load_shop import SmallShop, settings_for
 
 from loadtests.process import RunningLoad
 from loadtests.profiles import ProfileSettings
+from loadtests.run import start_load
 
 Start = Callable[..., RunningLoad]
 
@@ -43,6 +45,14 @@ def test_users_come_one_after_the_other_during_the_warm_up(shop: SmallShop, star
     seconds = load.wait()["seconds"]
     first, third = seconds[0]["arrivals"], seconds[2]["arrivals"]
     assert 0 < first < third  # ten users in the first second, thirty in the third
+
+
+def test_users_are_not_asked_for_a_rate(shop: SmallShop, tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    wanted = closed(5, "100ms", "1500ms")
+    start_load(settings_for(shop.url), "look", wanted, tmp_path, told.append).wait()
+    assert {line["asked_per_s"] for line in told} == {None}
+    assert told[-1]["started_per_s"] > 0
 
 
 def test_think_times_are_drawn_from_the_seed_and_differ_from_user_to_user() -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from monitors.collectors.load import load_families
 from monitors.dashboards.grafana import provisioning, to_grafana, to_json
 from monitors.dashboards.model import Board, Limits
 from monitors.dashboards.registry import boards
@@ -119,3 +120,19 @@ def test_provisioning_names_the_source_and_the_folder() -> None:
     assert source["jsonData"]["timeInterval"] == "1m"  # else $__rate_interval holds one sample
     (provider,) = files["provisioning/dashboards/storewatch.yaml"]["providers"]
     assert provider["allowUiUpdates"] is False
+
+
+def test_what_is_asked_of_a_running_load_test_is_exported_and_may_be_empty() -> None:
+    queries = [
+        query
+        for board in BOARDS
+        for panel in board.panels()
+        for query in panel.queries
+        if "storewatch_load_" in query.expr
+    ]
+    asked = {re.sub(r".*(storewatch_load_[a-z_]+).*", r"\1", query.expr) for query in queries}
+    assert {name.removesuffix("_total") for name in asked} <= {
+        one.name for one in load_families([])
+    }
+    assert len(asked) >= 8
+    assert all(query.empty for query in queries)

@@ -56,6 +56,19 @@ def test_evidence_is_listed_newest_first_and_by_kind_and_subject(tmp_path: Path)
     assert [e.id for e in store.list("load", "a")] == [first.id]
 
 
+def test_the_newest_few_are_listed_without_reading_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EvidenceStore(tmp_path)
+    ids = sorted(store.open("drill", name).finish([FAST]).id for name in ("cloud", "local") * 3)
+    read: list[str] = []
+    real = EvidenceStore._read
+    monkeypatch.setattr(store, "_read", lambda path: (read.append(path.parent.name), real(path))[1])
+    assert [e.id for e in store.list("drill", limit=2)] == read == ids[:-3:-1]
+    assert len(store.list("drill", "cloud", limit=2)) == 2
+    assert store.list("drill", limit=0) == []
+
+
 def test_the_record_is_for_its_owner_only(tmp_path: Path) -> None:
     store = EvidenceStore(tmp_path)
     evidence = store.open("load", "a").finish([FAST])

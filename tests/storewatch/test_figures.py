@@ -1,6 +1,6 @@
 import pytest
 
-from storewatch.core.figures import number
+from storewatch.core.figures import number, rate
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,11 @@ from storewatch.core.figures import number
 )
 def test_numbers_are_written_for_people(value: float | None, unit: str, text: str) -> None:
     assert number(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("per_s", "text"),
+    [(0.0, "0"), (30.0, "30"), (29.94, "29.9"), (29.98, "30"), (1234.5, "1,234.5")],
+)
+def test_rates_are_written_in_full(per_s: float, text: str) -> None:
+    assert rate(per_s) == text
