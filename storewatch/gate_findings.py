@@ -14,7 +14,7 @@ from storewatch.core.figures import number
 from storewatch.core.targets import Target, Verdict, worst
 from storewatch.pages import page_environment
 
-# What the gate shows of the evidence that it made; all the rest is there.
+# What the gate shows of the evidence that it made, beside what missed its target.
 _KEY_FIGURES = (
     *(names.P95_S, names.ERROR_RATIO, names.TIME_TO_RECOVER_S, names.ORDERS_LOST),
     *("p95_ratio", "error_ratio_increase"),
@@ -73,9 +73,11 @@ def of_rehearsals(title: str, made: Sequence[Evidence]) -> Outcome:
         title: of the requirement.
         made: one or more records.
     """
+    every = [m for one in made for m in one.measurements]
+    missed = [m.name for m in every if m.verdict not in (None, Verdict.PASS)]
     found = []
-    for name in _KEY_FIGURES:
-        same = [m for one in made for m in one.measurements if m.name == name and m.target]
+    for name in dict.fromkeys((*_KEY_FIGURES, *missed)):
+        same = [m for m in every if m.name == name and m.target]
         if same:
             bad = max(same, key=_badness)
             found.append(Measurement(f"{name}.{title}", bad.value, bad.unit, bad.target))

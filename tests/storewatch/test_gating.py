@@ -72,6 +72,13 @@ def test_of_several_runs_the_worst_counts_and_is_named() -> None:
     assert all(run.id in found.note for run in runs)
 
 
+def test_what_missed_its_target_is_shown_beside_the_key_figures() -> None:
+    step = Measurement("p95_s.order", 0.3, "s", Target("<", 0.2))
+    quick = Measurement("p95_s.look", 0.1, "s", Target("<", 0.2))
+    found = of_rehearsals("load a/b", [evidence(Verdict.FAIL, p95(0.1), step, quick)])
+    assert [m.name for m in found.measurements] == ["p95_s.load a/b", "p95_s.order.load a/b"]
+
+
 def test_a_run_that_is_not_to_be_trusted_says_why() -> None:
     starved = evidence(Verdict.INVALID, p95(0.1), notes=("INVALID: the generator starved", "calm"))
     found = of_rehearsals("load a/b", [evidence(Verdict.FAIL, p95(0.3)), starved])
