@@ -46,15 +46,13 @@ def run_gate(
 ) -> Evidence:
     """Run the requirements of a policy in their order and return the evidence of the gate.
 
-    The subject is the policy, the release is in the context: metrics have the subject as a label,
-    and releases never end.
+    The release is in the context, not in the subject: that is a label, and releases never end.
 
     Args:
         parts: of the configuration.
         release: of the shop, as it is deployed where load tests go.
         policy: of loadtests.policies.
-        report: told how far long work is.
-        say: told each requirement and its verdict.
+        report, say: told how far long work is; each requirement and its verdict.
         fail_fast: whether the first FAIL or INVALID ends it.
 
     Raises:
@@ -66,8 +64,7 @@ def run_gate(
     requirements = find_policy(parts, policy)
     with held(parts.config.home / "gate.lock", "a gate"):
         draft = parts.evidence.open("gate", policy, {"release": release})
-        gate = _Gate(parts, release, policy, report)
-        outcomes: list[Outcome] = []
+        gate, outcomes = _Gate(parts, release, policy, report), list[Outcome]()
         for one in requirements:
             ended = [o.title for o in outcomes if o.verdict in (Verdict.FAIL, Verdict.INVALID)]
             if fail_fast and ended:
