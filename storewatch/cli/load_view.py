@@ -46,7 +46,7 @@ class LoadView:
             *(f"{name} {text}" for name, text, _ in self._latencies(said)),
             f"{_failed(said)} failed",
             f"{said['missed']:,} missed",
-            f"{said['busy']:,} shoppers busy",
+            f"{number(said['busy'], 'shoppers')} busy",
             f"generator {generator} of a core",
         )
         return f"load {self.subject}: {', '.join(parts)}"

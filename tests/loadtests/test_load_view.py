@@ -58,6 +58,7 @@ def test_before_the_first_answer_and_after_the_schedule_there_is_a_line_too() ->
     early = VIEW.line({**SAID, **none, "elapsed_s": 0.0})
     assert "0 %, 0:00:00 of 0:00:40" in early
     assert "p50 -, p95 - (target < 200 ms), p99 -" in early
+    assert ", 1 shopper busy," in VIEW.line({**SAID, "busy": 1})
     assert "100 %, 0:00:40 of 0:00:40" in VIEW.line({**SAID, "elapsed_s": 43.0})
 
 
@@ -137,7 +138,8 @@ def test_without_a_terminal_lines_go_to_standard_error_and_json_alone_to_standar
 ) -> None:
     out, err = command("--json", stderr=subprocess.PIPE).communicate(timeout=60)
     assert json.loads(out)["subject"] == "look/baseline"
-    (line,) = err.decode().splitlines()
+    line, *more = err.decode().splitlines()
+    assert all(one.startswith("load look/baseline: ") for one in more)
     assert line.startswith("load look/baseline: 0 %, 0:00:00 of 0:00:04, warm-up, ")
     assert "(target < 4.0 s)" in line
 
