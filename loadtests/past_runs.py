@@ -14,7 +14,10 @@ from storewatch.core.targets import Verdict
 from storewatch.store.evidence import EvidenceStore
 
 # What two runs must have in common. The URL may differ: two deployments can stand side by side.
-_PLAN_KEYS = ("journeys", "stages", "spacing", "moments", "timeout_s", "shoppers")
+_PLAN_KEYS = (
+    *("journeys", "stages", "spacing", "moments", "timeout_s", "shoppers"),
+    *("think_s", "ladder"),
+)
 _IDENTIFIER = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
 
