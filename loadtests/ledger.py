@@ -4,14 +4,10 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg
-import requests
-
-from loadtests.settings import ReconciliationSettings
+from loadtests.books import Books, ShopOrder
 from storewatch.core import names
 from storewatch.core.errors import LoadError
 from storewatch.core.evidence import Measurement
@@ -19,25 +15,6 @@ from storewatch.core.targets import Target
 
 NONE_ALLOWED = Target("=", 0)
 _PAID_BACK = "refunded"
-
-
-@dataclass(frozen=True, slots=True)
-class ShopOrder:
-    """An order as the shop's database has it."""
-
-    order_id: str
-    idempotency_key: str
-    state: str
-    amount_cents: int
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """A capture as a payment provider's ledger has it."""
-
-    provider: str
-    order_id: str
-    amount_cents: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +56,15 @@ class Reconciliation:
 def reconcile(
     attempts: Collection[str],
     acknowledged: Iterable[Mapping[str, Any]],
-    orders: Iterable[ShopOrder],
-    captures: Iterable[Capture],
-    oversold_units: int,
+    books: Books,
     accepted_states: Collection[str],
 ) -> Reconciliation:
-    """Compare the client's ledger with the shop's database and the payment ledgers.
+    """Compare the client's ledger with the shop's books.
 
     Args:
         attempts: idempotency keys that were sent, acknowledged or not.
         acknowledged: orders with order_id, idempotency_key and amount_cents.
-        orders: the shop's orders of that time.
-        captures: captured payments of all providers; voided and refunded ones left out.
-        oversold_units: units sold beyond the stock, counted by the shop's database.
+        books: orders and captured payments of that time.
         accepted_states: the states that an acknowledged order may be in.
 
     An acknowledged order is lost when the database lacks it, has it in another state, or no
@@ -99,13 +72,12 @@ def reconcile(
     duplicated; an order with two captures, at one provider or at two, is charged twice. An amount
     is wrong when the database or a capture has another than the shopper was told.
     """
-    orders = list(orders)
     captured: defaultdict[str, list[int]] = defaultdict(list)
-    for capture in captures:
+    for capture in books.captures:
         captured[capture.order_id].append(capture.amount_cents)
     kept = {str(order["order_id"]): order for order in acknowledged}
-    lost, wrong = _lost_and_wrong(kept, orders, captured, accepted_states)
-    placed = Counter(order.idempotency_key for order in orders)
+    lost, wrong = _lost_and_wrong(kept, books.orders, captured, accepted_states)
+    placed = Counter(order.idempotency_key for order in books.orders)
     told = Counter(str(order["idempotency_key"]) for order in kept.values())
     keys = {**dict.fromkeys(attempts), **told}
     return Reconciliation(
@@ -116,7 +88,7 @@ def reconcile(
             identifier for identifier, cents in captured.items() if len(cents) > 1
         ),
         wrong_amount=tuple(wrong),
-        oversold_units=oversold_units,
+        oversold_units=books.oversold_units,
     )
 
 
@@ -136,51 +108,6 @@ def _lost_and_wrong(
         elif {found.amount_cents, *amounts} != {order["amount_cents"]}:
             wrong.append(identifier)
     return lost, wrong
-
-
-def fetch_orders(
-    settings: ReconciliationSettings, since: datetime
-) -> tuple[list[ShopOrder], list[Capture], int]:
-    """Ask the shop's database and the providers for what happened since a moment.
-
-    Raises:
-        LoadError: one of them does not answer; without it nothing can be said.
-    """
-    try:
-        with psycopg.connect(settings.database, connect_timeout=10) as connection:
-            rows = connection.execute(settings.orders_sql.encode(), {"since": since}).fetchall()
-            oversold = connection.execute(settings.oversold_sql.encode()).fetchone()
-        orders = [ShopOrder(str(i), str(k), str(s), int(a)) for i, k, s, a in rows]
-        oversold_units = int((oversold or (None,))[0])
-    except psycopg.Error as error:
-        raise LoadError(f"the shop's orders cannot be read: {str(error).strip()}") from error
-    except (ValueError, TypeError) as error:
-        raise LoadError(
-            "orders_sql must return order_id, idempotency_key, state, total_cents and"
-            f" oversold_sql one number: {error}"
-        ) from error
-    wanted = {order.order_id for order in orders}
-    captures = [
-        capture
-        for provider, url in settings.payment_ledgers.items()
-        for capture in _captures(provider, url, settings.payment_token)
-        if capture.order_id in wanted
-    ]
-    return orders, captures, oversold_units
-
-
-def _captures(provider: str, url: str, token: str) -> list[Capture]:
-    try:
-        response = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
-        response.raise_for_status()
-        entries = response.json()
-        return [
-            Capture(provider, str(entry["order_id"]), int(entry["amount_cents"]))
-            for entry in entries
-            if entry["state"] == "captured"
-        ]
-    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-        raise LoadError(f"the ledger of provider {provider} cannot be read: {error}") from error
 
 
 def read_ledger(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

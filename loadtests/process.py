@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from loadtests.ledger import Reconciliation, fetch_orders, read_ledger, reconcile
+from loadtests.books import read_books
+from loadtests.ledger import Reconciliation, read_ledger, reconcile
 from loadtests.plan import Plan
 from loadtests.settings import ReconciliationSettings
 from storewatch.core.clock import utc_now
@@ -135,8 +136,8 @@ class RunningLoad:
     def reconcile(self, settings: ReconciliationSettings) -> Reconciliation:
         """Compare the ledger with the shop and the payment providers."""
         attempts, acknowledged = self.ledger()
-        found = fetch_orders(settings, self.started_at - CLOCK_TOLERANCE)
-        return reconcile(attempts, acknowledged, *found, settings.accepted_states)
+        books = read_books(settings, self.started_at - CLOCK_TOLERANCE)
+        return reconcile(attempts, acknowledged, books, settings.accepted_states)
 
     def _spawn(self, folder: Path, log_name: str, words: list[str]) -> None:
         with (self.folder / log_name).open("wb") as log:

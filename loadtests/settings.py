@@ -14,16 +14,35 @@ class ReconciliationSettings(Section):
     """Where acknowledged orders must be found again: the shop's database and its payment ledgers.
 
     `orders_sql` returns order_id, idempotency_key, state, total_cents of every order made since the
-    parameter %(since)s (aware time); `oversold_sql` returns one number of units;
-    `accepted_states` are those an acknowledged order may be in.
+    parameter %(since)s (aware time); `captures_sql` returns provider, order_id, amount_cents of
+    every payment captured since then, where providers have no ledger at a URL; `oversold_sql`
+    returns one number of units; `accepted_states` are those an acknowledged order may be in.
+    Instead of all that, `function` names a module:function of the shop's own.
     """
 
-    database: str
-    orders_sql: str
-    oversold_sql: str
+    function: str = ""
+    database: str = ""
+    orders_sql: str = ""
+    captures_sql: str = ""
+    oversold_sql: str = ""
     accepted_states: tuple[str, ...] = ("paid", "shipped", "delivered", "refunded")
     payment_ledgers: dict[str, str] = {}
     payment_token: str = ""
+
+    @model_validator(mode="after")
+    def _books_are_read_in_one_way(self) -> Self:
+        queried = {name: getattr(self, name) for name in ("database", "orders_sql", "oversold_sql")}
+        payments = self.captures_sql or self.payment_ledgers
+        if self.function and (any(queried.values()) or payments):
+            raise ValueError("function replaces database, queries and payment ledgers; write one")
+        missing = [name for name, text in queried.items() if not text]
+        if not self.function and missing:
+            raise ValueError(f"write {', '.join(missing)}, or a function such as myshop.books:read")
+        if not self.function and not payments:
+            raise ValueError(
+                "an order counts as paid by its capture: write captures_sql or payment_ledgers"
+            )
+        return self
 
 
 class ResourceSettings(Section):

@@ -149,8 +149,8 @@ class _Step(AbstractContextManager[None]):
         self._shopper.steps.append(StepResult(self._name, not error, took_s, error))
 
 
-def load_journey(path: str) -> Journey:
-    """Return the journey function of `module:function`.
+def load_function(path: str) -> Callable[..., Any]:
+    """Return the function of `module:function`.
 
     Raises:
         ValueError: there is no such module or function; one line that shows the valid form.
@@ -158,16 +158,25 @@ def load_journey(path: str) -> Journey:
     module_name, _, function_name = path.partition(":")
     form = "write module:function, such as storefront.journeys:checkout"
     if not module_name or not function_name:
-        raise ValueError(f"{path!r} is no journey path; {form}")
+        raise ValueError(f"{path!r} names no function; {form}")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".replace("\n", " ")
         raise ValueError(f"module {module_name!r} cannot be imported ({reason}); {form}") from error
-    journey = getattr(module, function_name, None)
-    if not callable(journey):
+    found = getattr(module, function_name, None)
+    if not callable(found):
         raise ValueError(  # noqa: TRY004 - the path is wrong, not its type
             f"module {module_name!r} has no function {function_name!r}; {form}"
         )
-    found: Journey = journey
-    return found
+    function: Callable[..., Any] = found
+    return function
+
+
+def load_journey(path: str) -> Journey:
+    """Return the journey of `module:function`.
+
+    Raises:
+        ValueError: as `load_function`.
+    """
+    return load_function(path)

@@ -1,11 +1,14 @@
 """The shop's books, in a real PostgreSQL and at a provider, beside what a load was told."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+import load_walks
 import psycopg
 import pytest
 from load_shop import SmallShop, profile, settings_for
+from pydantic import ValidationError
 
 from loadtests.process import RunningLoad
 from loadtests.run import settled
@@ -92,3 +95,61 @@ def test_books_that_cannot_be_read_are_an_error_and_no_pass(
         change = {"payment_ledgers": {"alpha": f"{shop.url}/ledger", "beta": f"{shop.url}/beta"}}
     with pytest.raises(LoadError, match=said):
         load.reconcile(ReconciliationSettings.model_validate({**books, **change}))
+
+
+def test_one_function_of_the_shop_takes_the_place_of_queries_and_ledgers(
+    shop: SmallShop, start: Callable[..., RunningLoad], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it reads the memory of the shop, which lost one order and charged another twice."""
+    asked: list[datetime] = []
+
+    def read(since: datetime) -> dict[str, Any]:
+        asked.append(since)
+        orders = [{**order, "state": "paid"} for order in shop.orders.values()]
+        paid = [{**one, "provider": "alpha"} for one in [*shop.captures, shop.captures[4]]]
+        return {"orders": orders[:1] + orders[2:], "captures": paid, "oversold_units": 3}
+
+    monkeypatch.setattr(load_walks, "read_books", read, raising=False)
+    settings = ReconciliationSettings(function="load_walks:read_books")
+    load = start(settings_for(shop.url), "buy", profile(20, "500ms"))
+    load.wait()
+    found = load.reconcile(settings)
+    assert asked[0] < load.started_at
+    assert found.lost == ("order-1",)
+    assert found.double_charged == ("order-4",)
+    assert (found.duplicated, found.wrong_amount, found.oversold_units) == ((), (), 3)
+    monkeypatch.setattr(load_walks, "read_books", lambda _since: {"orders": []}, raising=False)
+    with pytest.raises(LoadError, match=r"load_walks:read_books failed: KeyError: 'captures'; it"):
+        load.reconcile(settings)
+
+
+def test_three_queries_are_enough_for_a_shop_whose_providers_have_no_ledger(
+    shop: SmallShop, books: dict[str, Any], start: Callable[..., RunningLoad]
+) -> None:
+    load = start(settings_for(shop.url), "buy", profile(20, "500ms"))
+    load.wait()
+    queries = {name: books[name] for name in ("database", "orders_sql", "oversold_sql")}
+    captures = (
+        "SELECT 'alpha', id, cents FROM orders,"
+        " generate_series(1, CASE WHEN id = 'order-3' THEN 2 ELSE 1 END)"
+        " WHERE created_at >= %(since)s AND id <> 'order-2'"
+    )
+    settings = ReconciliationSettings.model_validate({**queries, "captures_sql": captures})
+    found = load.reconcile(settings)
+    assert (found.lost, found.double_charged) == (("order-2",), ("order-3",))
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({}, "write database, orders_sql, oversold_sql, or a function such as"),
+        ({"database": "x", "orders_sql": "x", "oversold_sql": "x"}, "captures_sql or payment_led"),
+        ({"function": "a:b", "database": "x"}, "function replaces database, queries"),
+        ({"function": "a:b", "payment_ledgers": {"alpha": "http://x"}}, "function replaces"),
+    ],
+)
+def test_books_that_could_not_be_read_are_refused_before_any_load(
+    written: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValidationError, match=said):
+        ReconciliationSettings.model_validate(written)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from loadtests.arrivals import Stage
-from loadtests.ledger import Capture, Reconciliation, ShopOrder, read_ledger, reconcile
+from loadtests.books import Books, Capture, ShopOrder
+from loadtests.ledger import Reconciliation, read_ledger, reconcile
 from loadtests.recorder import Recorder
 from storewatch.core.clock import utc_now
 from storewatch.core.errors import LoadError
@@ -28,7 +29,7 @@ def books(
     paid: Sequence[Capture] = PAID,
     oversold: int = 0,
 ) -> Reconciliation:
-    return reconcile(KEYS, told, kept, paid, oversold, STATES)
+    return reconcile(KEYS, told, Books(list(kept), list(paid), oversold), STATES)
 
 
 def failures(found: Reconciliation) -> set[str]:
