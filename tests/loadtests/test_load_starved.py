@@ -43,7 +43,7 @@ def run(folder: Path, rate: float, p95: str, starve: Starve) -> Evidence:
                 "targets": {"p95_s": p95, "error_ratio": "<= 1", "arrivals_missed": ">= 0"},
             }
         )
-        return run_load(settings, Wish("ask", "short"), EvidenceStore(folder), hear)
+        return run_load(settings, Wish("ask", "short", gives_up=False), EvidenceStore(folder), hear)
 
 
 def leave_alone(_generator: psutil.Process) -> None:
