@@ -62,6 +62,7 @@ class RunningLoad:
     _processes: list[subprocess.Popen[str]] = field(default_factory=list)
     _begun: threading.Event = field(default_factory=threading.Event)
     _reader: threading.Thread | None = None
+    _trouble: Exception | None = None
 
     def start(self, progress: Progress) -> None:
         """Start the processes; `progress` gets an object a second from a thread."""
@@ -119,6 +120,8 @@ class RunningLoad:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.wait(10)
         self.kill()
+        if self._trouble is not None:
+            raise LoadError(f"the load was ended: {self._trouble}") from self._trouble
         try:
             summary = json.loads((self.folder / "summary.json").read_text())
         except (OSError, ValueError) as error:
@@ -161,9 +164,14 @@ class RunningLoad:
                 continue
             if "listening" in said:
                 self._follow(said["listening"])
-            else:
-                progress(said)
-                self._begun.set()
+                continue
+            self._begun.set()
+            try:
+                if self._trouble is None:
+                    progress(said)
+            except Exception as error:  # noqa: BLE001 - raised where the load is waited for
+                self._trouble = error
+                self.interrupt()
         self._begun.set()
 
     def _follow(self, leader: str) -> None:

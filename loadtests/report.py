@@ -11,6 +11,14 @@ from storewatch.core.evidence import Evidence, Measurement
 from storewatch.pages import Curve, Span, page_environment
 
 _COLORS = ("bad", "warn", "violet", "line", "good")  # the resources that are drawn
+# What is drawn of each second: label, colour, key.
+_LATENCY = (("p50", "good", "p50_s"), ("p95", "line", "p95_s"), ("max", "warn", "max_s"))
+_ARRIVALS = (
+    ("journeys asked for", "warn", "arrivals"),
+    ("journeys started", "line", "started"),
+    ("requests", "violet", "requests"),
+    ("journeys failed", "bad", "failed"),
+)
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -38,17 +46,8 @@ def render(
         plan=plan,
         bound=target.bound if target else None,
         spans=_spans(plan),
-        latency=[
-            _curve("p50", "good", seconds, "p50_s"),
-            _curve("p95", "line", seconds, "p95_s"),
-            _curve("max", "warn", seconds, "max_s"),
-        ],
-        arrivals=[
-            _curve("journeys asked for", "warn", seconds, "arrivals"),
-            _curve("journeys started", "line", seconds, "started"),
-            _curve("requests", "violet", seconds, "requests"),
-            _curve("journeys failed", "bad", seconds, "failed"),
-        ],
+        latency=[_curve(*one, seconds) for one in _LATENCY],
+        arrivals=[_curve(*one, seconds) for one in _ARRIVALS],
         spectrum=[Curve("all steps", "line", summary["spectrum"])],
         steps=[*summary["by_step"].items(), ("all steps", summary["steps"])],
         routes=list(summary["by_route"].items()),
@@ -91,5 +90,5 @@ def _groups(plan: Plan, summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [*((f"stage {row['name']}", row) for row in summary["by_stage"]), *journeys]
 
 
-def _curve(label: str, color: str, seconds: list[dict[str, Any]], key: str) -> Curve:
+def _curve(label: str, color: str, key: str, seconds: list[dict[str, Any]]) -> Curve:
     return Curve(label, color, [(row["second"], row[key]) for row in seconds])

@@ -158,8 +158,22 @@ def run_load(
     profile = find_profile(settings, wish.profile)
     shares(settings, wish.journey, profile)
     draft = store.open("load", wish.subject, {"release": wish.release} if wish.release else None)
-    incidents: list[str] = []
+    load, summary = _ran(settings, wish, profile, draft, progress, around)
+    passed = (one for one in store.list("load", wish.subject) if one.verdict is Verdict.PASS)
+    return _judged(settings, draft, load, summary, around, next(passed, None))
+
+
+def _ran(
+    settings: LoadSettings,
+    wish: Wish,
+    profile: ProfileSettings,
+    draft: EvidenceDraft,
+    progress: Progress,
+    around: Surroundings,
+) -> tuple[RunningLoad, dict[str, Any]]:
+    """Run the load to its end, or until an incident begins; return it with its summary."""
     running: list[RunningLoad] = []
+    incidents: list[str] = []
 
     def watched(line: dict[str, Any]) -> None:
         draft.tell(line)
@@ -169,25 +183,14 @@ def run_load(
             incidents.append(name)
             running[0].interrupt()
 
-    running.append(
-        start_load(
-            settings,
-            wish.journey,
-            profile,
-            draft.folder,
-            watched,
-            wish.crew,
-            gives_up=wish.gives_up,
-        )
-    )
+    asked = (settings, wish.journey, profile, draft.folder, watched, wish.crew)
+    running.append(start_load(*asked, gives_up=wish.gives_up))
     try:
         summary = running[0].wait()
     except BaseException:
         running[0].kill()
         raise
-    summary["incident"] = next(iter(incidents), "")
-    passed = (one for one in store.list("load", wish.subject) if one.verdict is Verdict.PASS)
-    return _judged(settings, draft, running[0], summary, around, next(passed, None))
+    return running[0], {**summary, "incident": next(iter(incidents), "")}
 
 
 def _judged(

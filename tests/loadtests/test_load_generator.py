@@ -246,3 +246,15 @@ start_load(settings, "look", profile(100, "2s"), folder, lambda line: None).wait
     found = json.loads((tmp_path / "summary.json").read_text())
     assert found["sockets_exhausted"] > 10
     assert any("found no socket left" in reason for reason in reasons_to_distrust(found))
+
+
+def test_who_cannot_take_the_progress_ends_the_load_with_an_error(
+    shop: SmallShop, tmp_path: Path
+) -> None:
+    def refuse(_line: dict[str, Any]) -> None:
+        raise OSError("no space left on device")
+
+    load = start_load(settings_for(shop.url), "look", profile(5, "1h"), tmp_path, refuse)
+    with pytest.raises(LoadError, match="the load was ended: no space left on device"):
+        load.wait()
+    assert load._processes[0].returncode == 0
