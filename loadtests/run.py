@@ -203,7 +203,7 @@ def _judged(
 ) -> Evidence:
     planned_s = load.plan.duration_s
     load.plan = plan = load.plan.ran(summary["stages"])
-    distrust = verdict.reasons_to_distrust(summary) + verdict.reason_cut_short(summary, planned_s)
+    distrust = verdict.reason_cut_short(summary, planned_s) + verdict.reasons_to_distrust(summary)
     overrides = verdict.overrides(distrust)
     notes = [*distrust, *verdict.remarks(summary)]
     if summary["aborted"]:
