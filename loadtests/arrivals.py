@@ -8,6 +8,7 @@ from typing import Any
 
 WARM_UP = "warm-up"
 """The stage that is in no figure of a run but its own."""
+HOLD = "hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,35 +97,6 @@ def _exponential_sums(chance: random.Random) -> Iterator[float]:
     while True:
         total += chance.expovariate(1.0)
         yield total
-
-
-def replayed(lines: Iterable[str]) -> list[float]:
-    """Return the moments of a recording, in seconds from its first line.
-
-    Args:
-        lines: one number of seconds a line, such as the Unix time of each request, in order; empty
-            lines and those that begin with # are left out.
-
-    Raises:
-        ValueError: a line is no number, comes before the one above it, or there is none.
-    """
-    moments: list[float] = []
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        try:
-            moment = float(text)
-        except ValueError:
-            raise ValueError(
-                f"line {number}: {text!r} is no number; write seconds, one arrival a line"
-            ) from None
-        if not math.isfinite(moment) or (moments and moment < moments[-1]):
-            raise ValueError(f"line {number}: {text} comes before the line above it; sort the file")
-        moments.append(moment)
-    if not moments:
-        raise ValueError("there is no arrival; write seconds, one arrival a line")
-    return [moment - moments[0] for moment in moments]
 
 
 # Shopper numbers are partitioned: of each 500 the last 20 belong to the journeys on a timer (490

@@ -90,8 +90,13 @@ def _chosen(store: EvidenceStore, identifier: str | None) -> tuple[Evidence, Pla
 
 
 def _plan(store: EvidenceStore, load: Evidence) -> Plan:
-    _artefact(store, load, "plan.json")
-    plan = Plan.read(store.folder(load) / "plan.json")
+    text = _artefact(store, load, "plan.json")
+    try:
+        plan = Plan.from_json(json.loads(text))
+    except (KeyError, TypeError) as error:
+        raise LoadError(
+            f"{load.id}: plan.json is of an older form ({error}); repeat the load test"
+        ) from None
     if plan.ladder is None:
         return plan
     return plan.ran(json.loads(_artefact(store, load, "summary.json"))["stages"])

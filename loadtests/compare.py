@@ -139,7 +139,11 @@ def _caveats(baseline: Sequence[Run], candidate: Sequence[Run]) -> list[str]:
         urls = sorted({str(run.plan.get("base_url")) for run in (*baseline, *candidate)})
         if len(urls) > 1:
             said.append(f"the runs went to several shops: {', '.join(urls)}")
-    return said
+    return said + [
+        f"{run.name} was {run.given_up}; its figures are of the time before"
+        for run in (*baseline, *candidate)
+        if run.given_up
+    ]
 
 
 def _row(run: Run) -> dict[str, object]:

@@ -12,8 +12,38 @@ _STAGE_COUNTS = ("arrivals", "missed", "requests", "requests_failed", "exhausted
 _STAGE_HISTOGRAMS = ("lateness", "waking", "service")
 
 
-def _histograms() -> defaultdict[str, Histogram]:
-    return defaultdict(Histogram)
+@dataclass(slots=True)
+class Timed:
+    """How long something took each time, and how often it failed."""
+
+    took: Histogram = field(default_factory=Histogram)
+    failed: int = 0
+
+    def count(self, one: int, *, ok: bool) -> None:
+        """Count one time by the bucket of its duration."""
+        self.took.count(one)
+        self.failed += not ok
+
+    def add(self, other: "Timed") -> None:
+        """Take in all that another one has counted."""
+        self.took.add(other.took)
+        self.failed += other.failed
+
+    def row(self) -> dict[str, Any]:
+        """Return count, failures and quantiles in seconds."""
+        return {**self.took.quantiles(), "failed": self.failed}
+
+
+def together(some: Iterable[Timed]) -> Timed:
+    """Return one of all."""
+    whole = Timed()
+    for one in some:
+        whole.add(one)
+    return whole
+
+
+def _by_name() -> defaultdict[str, Timed]:
+    return defaultdict(Timed)
 
 
 @dataclass(slots=True)
@@ -52,13 +82,13 @@ class Cell:
     """What became of the visits of one journey in one stage.
 
     Attributes:
-        steps: latency by step; the first of each visit counts from the intended start.
+        steps: by name; the first of each visit is measured from the intended start.
         visit: from the intended start to the end.
     """
 
     visits: int = 0
     failed: int = 0
-    steps: defaultdict[str, Histogram] = field(default_factory=_histograms)
+    steps: defaultdict[str, Timed] = field(default_factory=_by_name)
     visit: Histogram = field(default_factory=Histogram)
 
     def add(self, raw: Mapping[str, Any]) -> None:
@@ -71,7 +101,7 @@ class Cell:
     def to_json(self) -> dict[str, Any]:
         """Return all of it; histograms as their counts by bucket."""
         counts = {"visits": self.visits, "failed": self.failed, "visit": self.visit.counts}
-        return {**counts, "steps": _counts_of(self.steps)}
+        return {**counts, "steps": _each_of(self.steps)}
 
 
 @dataclass(slots=True)
@@ -98,7 +128,7 @@ class StageFigures:
     lateness: Histogram = field(default_factory=Histogram)
     waking: Histogram = field(default_factory=Histogram)
     service: Histogram = field(default_factory=Histogram)
-    routes: defaultdict[str, Histogram] = field(default_factory=_histograms)
+    routes: defaultdict[str, Timed] = field(default_factory=_by_name)
     errors: Counter[str] = field(default_factory=Counter)
 
     def add(self, raw: Mapping[str, Any]) -> None:
@@ -118,7 +148,7 @@ class StageFigures:
             **{name: getattr(self, name) for name in _STAGE_COUNTS},
             "cells": {journey: cell.to_json() for journey, cell in self.cells.items()},
             **{name: getattr(self, name).counts for name in _STAGE_HISTOGRAMS},
-            "routes": _counts_of(self.routes),
+            "routes": _each_of(self.routes),
             "errors": dict(self.errors),
         }
 
@@ -136,24 +166,24 @@ def tally(stages: Iterable[StageFigures], journey: str | None = None) -> dict[st
         "arrivals_missed": sum(one.missed for one in stages),
         "requests": sum(one.requests for one in stages),
         "requests_failed": sum(one.requests_failed for one in stages),
-        "steps": merged(h for cell in cells for h in cell.steps.values()).quantiles(),
+        "steps": together(one for cell in cells for one in cell.steps.values()).row(),
         "visit": merged(cell.visit for cell in cells).quantiles(),
     }
 
 
-def by_name(groups: Iterable[Mapping[str, Histogram]]) -> dict[str, Histogram]:
-    """Return the histograms of several groups, added up by name."""
-    found = _histograms()
+def by_name(groups: Iterable[Mapping[str, Timed]]) -> dict[str, Timed]:
+    """Return what several groups have, added up by name."""
+    found = _by_name()
     for group in groups:
-        for name, histogram in group.items():
-            found[name].add(histogram)
+        for name, one in group.items():
+            found[name].add(one)
     return found
 
 
-def _add_each(mine: defaultdict[str, Histogram], raw: Mapping[str, dict[int, int]]) -> None:
-    for name, counts in raw.items():
-        mine[name].add(Histogram(counts))
+def _add_each(mine: defaultdict[str, Timed], raw: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, one in raw.items():
+        mine[name].add(Timed(Histogram(one["took"]), one["failed"]))
 
 
-def _counts_of(histograms: Mapping[str, Histogram]) -> dict[str, dict[int, int]]:
-    return {name: one.counts for name, one in histograms.items()}
+def _each_of(some: Mapping[str, Timed]) -> dict[str, dict[str, Any]]:
+    return {name: {"took": one.took.counts, "failed": one.failed} for name, one in some.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from loadtests.verdict import GIVEN_UP
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence
 from storewatch.core.figures import number
@@ -15,7 +16,7 @@ from storewatch.store.evidence import EvidenceStore
 
 # What two runs must have in common. The URL may differ: two deployments can stand side by side.
 _PLAN_KEYS = (
-    *("journeys", "stages", "spacing", "moments", "timeout_s", "shoppers"),
+    *("journeys", "stages", "spacing", "recording", "timeout_s", "shoppers"),
     *("think_s", "ladder"),
 )
 _IDENTIFIER = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
@@ -30,6 +31,7 @@ class Run:
         release: of the shop that was loaded; empty: the run was not told.
         values: its measurements by name.
         reason: why it is INVALID; empty otherwise.
+        given_up: after how long, and why; empty: it went to its end.
         host: what the load came from, in words.
         plan: what was asked of the generator; empty: its plan.json cannot be read.
     """
@@ -41,6 +43,7 @@ class Run:
     release: str
     values: dict[str, float | None]
     reason: str
+    given_up: str
     host: str
     plan: dict[str, Any]
 
@@ -84,6 +87,7 @@ def _run(store: EvidenceStore, evidence: Evidence) -> Run:
         release=str(evidence.context.get("release") or ""),
         values={m.name: m.value for m in evidence.measurements},
         reason=reasons[0].removeprefix(Verdict.INVALID) if reasons else "",
+        given_up=next((note for note in evidence.notes if note.startswith(GIVEN_UP)), ""),
         host=_host(evidence.context.get("host")),
         plan=_plan(store, evidence),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from loadtests.arrivals import Stage, even, poisson
 from loadtests.ladder import Ladder
+from loadtests.recording import Recording
 from storewatch.core.targets import Target
 
 
@@ -30,7 +31,7 @@ class Plan:
         journeys: what arrivals do, by weight.
         stages: how many arrive, one stage after the other.
         spacing: `even` or `poisson`.
-        moments: the intended starts of a recording, in seconds; empty for those of the stages.
+        recording: whose arrivals are replayed; None: they follow the stages.
         timeout_s: of one request.
         shoppers: virtual shoppers that stand ready; an arrival that finds none idle waits for one
             and its latency still counts from the intended start.
@@ -51,7 +52,7 @@ class Plan:
     shoppers: int
     patience_s: float
     spacing: str = "even"
-    moments: tuple[float, ...] = ()
+    recording: Recording | None = None
     think_s: float | None = None
     ladder: Ladder | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
@@ -90,8 +91,10 @@ class Plan:
         return [one.name for one in self.journeys], [one.weight for one in self.journeys]
 
     def _moments(self, stages: Iterable[Stage]) -> Iterable[float]:
-        if self.moments:
-            return self.moments
+        if self.recording is not None:
+            if self.recording.moments:
+                return self.recording.moments
+            stages = self.recording.rates
         return even(stages) if self.spacing == "even" else poisson(stages, self.run)
 
     def ran(self, stages: Sequence[Mapping[str, Any]]) -> "Plan":
@@ -111,7 +114,7 @@ class Plan:
                 **raw,
                 "journeys": tuple(Share(**one) for one in raw["journeys"]),
                 "stages": tuple(Stage(**one) for one in raw["stages"]),
-                "moments": tuple(raw["moments"]),
+                "recording": raw["recording"] and _recording(raw["recording"]),
                 "ladder": Ladder(**raw["ladder"]) if raw["ladder"] else None,
                 "targets": {name: Target.parse(text) for name, text in raw["targets"].items()},
             }
@@ -125,3 +128,7 @@ class Plan:
     def read(cls, path: Path) -> "Plan":
         """Read a plan written by `write`."""
         return cls.from_json(json.loads(path.read_text()))
+
+
+def _recording(raw: Mapping[str, Any]) -> Recording:
+    return Recording(tuple(raw["moments"]), tuple(Stage(**one) for one in raw["rates"]))

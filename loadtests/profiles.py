@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from loadtests.arrivals import WARM_UP, Stage, replayed
+from loadtests.arrivals import HOLD, WARM_UP, Stage
 from loadtests.ladder import Ladder
+from loadtests.recording import Recording, read_recording
 from storewatch.schema import BesidePath, Duration, Section
 
-HOLD, RECOVERY = "hold", "recovery"
+RECOVERY = "recovery"
 MOST_STEPS = 20  # of a breakpoint that says no number of its own
 # Source: TPC-W 1.8: 5, 20 and 50 % of the interactions order, the rest browses. A journey orders
 # as a whole, so here these are shares of journeys.
@@ -42,7 +43,7 @@ class ProfileSettings(Section):
             `factor` times the rate within `rise`, back within `fall`, and `recovery` is watched;
             `rehearsal` is `factor` times the `peak` that is expected; `steps` goes up `by` so many,
             `steps` times; `breakpoint` does so until a target breaks, then halves the gap until it
-            is known to a `precision`; `replay` takes the arrivals of `file`.
+            is known to a `precision`; `replay` takes the arrivals, or the rates, of `file`.
             Of `closed`, so many `users` think for `think_time` and then take a journey: a slow shop
             slows them, as it slows people who wait for it.
         rate: journeys per second, at first.
@@ -94,14 +95,13 @@ class ProfileSettings(Section):
         if foreign := sorted(given - needed - allowed - _ALWAYS):
             keys = ", ".join(sorted(needed | allowed))
             raise ValueError(f"a {self.shape} profile has no {', '.join(foreign)}; it has {keys}")
-        if self.file is not None:
-            self.moments()
+        self.recording()
         return self
 
     def stages(self) -> tuple[Stage, ...]:
         """Return what happens one after the other."""
-        if self.file is not None:
-            return _recorded(self.moments(), self.warm_up)
+        if recording := self.recording():
+            return recording.stages(self.warm_up)
         rate = self.rate or 0.0
         warm_up = Stage(WARM_UP, self.warm_up, rate, rate, counts=False)
         if self.shape == "ramp":
@@ -157,29 +157,17 @@ class ProfileSettings(Section):
         """What users think on average; None where arrivals are open."""
         return self.think_time if self.shape == "closed" else None
 
-    def moments(self) -> tuple[float, ...]:
-        """Return the intended starts that a recording says; none without one.
+    def recording(self) -> Recording | None:
+        """Return what is replayed; None where nothing is.
 
         Raises:
-            ValueError: the file cannot be read, or a line is no moment.
+            ValueError: the file cannot be read, or a line makes no sense.
         """
         if self.file is None:
-            return ()
+            return None
         try:
-            return tuple(replayed(self.file.read_text().splitlines()))
+            return read_recording(self.file.read_text().splitlines(), MOST_PER_S)
         except OSError as error:
             raise ValueError(f"{self.file} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise ValueError(f"{self.file}: {error}") from None
-
-
-def _recorded(moments: tuple[float, ...], warm_up_s: float) -> tuple[Stage, ...]:
-    """Return the warm-up, as far as the recording goes, and the rest; each with its mean rate."""
-    end_s = moments[-1] + 1
-    warm_up_s = min(warm_up_s, moments[-1]) or 0.001
-    early = sum(moment < warm_up_s for moment in moments)
-    before, after = early / warm_up_s, (len(moments) - early) / (end_s - warm_up_s)
-    return (
-        Stage(WARM_UP, warm_up_s, before, before, counts=False),
-        Stage(HOLD, end_s - warm_up_s, after, after),
-    )

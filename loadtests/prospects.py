@@ -43,7 +43,7 @@ def hopeless(
     if not visits:
         return ""
     journeys = max(journeys, visits)
-    steps = merged(h for cell in cells for h in cell.steps.values())
+    steps = merged(one.took for cell in cells for one in cell.steps.values())
     all_steps = steps.total * journeys / visits
     for name, target in targets.items():
         if name == names.ERROR_RATIO:

@@ -12,7 +12,7 @@ import orjson
 
 from loadtests.arrivals import WARM_UP, Stage
 from loadtests.curves import Curves
-from loadtests.figures import StageFigures, by_name, tally
+from loadtests.figures import StageFigures, by_name, tally, together
 from loadtests.health import worst_lateness
 from loadtests.histogram import bucket, merged
 from loadtests.ladder import Outcome
@@ -117,7 +117,7 @@ class Recorder:
         figures.requests_failed += not ok
         if route not in self._routes:
             route = self._known(route)
-        figures.routes[route].record(took_s)
+        figures.routes[route].count(bucket(took_s), ok=ok)
 
     def arrive(self, intended_s: float) -> None:
         """Count a visit that is meant to start."""
@@ -149,7 +149,7 @@ class Recorder:
         for step in visit.steps:
             one = bucket(step.duration_s + before_s)
             before_s = 0.0
-            cell.steps[step.name].count(one)
+            cell.steps[step.name].count(one, ok=step.ok)
             if second.quantiles is None:
                 second.latency.count(one)
         cell.visits += 1
@@ -212,9 +212,9 @@ class Recorder:
         beyond_warm_up = self._beyond_warm_up()
         routes = by_name(one.routes for one in counting)
         steps = by_name(
-            {f"{name}/{step}" if self._mixed else step: h for step, h in cell.steps.items()}
-            for one in counting
-            for name, cell in sorted(one.cells.items())
+            {f"{name}/{step}" if self._mixed else step: one for step, one in cell.steps.items()}
+            for figures in counting
+            for name, cell in sorted(figures.cells.items())
         )
         return {
             "duration_s": round(duration_s, 3),
@@ -224,9 +224,9 @@ class Recorder:
             "orders_acknowledged": self._acknowledged,
             "sockets_exhausted": sum(one.exhausted for one in self._figures),
             "errors": dict(sum((one.errors for one in counting), Counter()).most_common(20)),
-            "by_step": {name: one.quantiles() for name, one in steps.items()},
+            "by_step": {name: one.row() for name, one in steps.items()},
             "by_journey": {name: tally(counting, name) for name in journeys},
-            "by_route": {name: one.quantiles() for name, one in sorted(routes.items())},
+            "by_route": {name: one.row() for name, one in sorted(routes.items())},
             "stages": [stage.to_json() for stage in self.stages],
             "by_stage": [
                 {"name": stage.name, **self.stage(n)} for n, stage in enumerate(self.stages)
@@ -234,7 +234,7 @@ class Recorder:
             "service": merged(one.service for one in counting).quantiles(),
             "lateness": worst_lateness(one.lateness for one in beyond_warm_up),
             "waking": worst_lateness(one.waking for one in self._beyond_warm_up(also_broken=True)),
-            "spectrum": merged(steps.values()).spectrum(),
+            "spectrum": together(steps.values()).took.spectrum(),
             "windows": self.curves.windows(),
             "seconds": seconds,
         }

@@ -1,5 +1,6 @@
 """The load report: one HTML file that opens without a network."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ _ARRIVALS = (
     ("requests", "violet", "requests"),
     ("journeys failed", "bad", "failed"),
 )
+# Where the axis of percentiles is marked.
+_PERCENTILES = (0, 50, 90, 99, 99.9, 99.99)
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -48,7 +51,7 @@ def render(
         spans=_spans(plan),
         latency=[_curve(*one, seconds) for one in _LATENCY],
         arrivals=[_curve(*one, seconds) for one in _ARRIVALS],
-        spectrum=[Curve("all steps", "line", summary["spectrum"])],
+        **_spectrum(summary),
         steps=[*summary["by_step"].items(), ("all steps", summary["steps"])],
         routes=list(summary["by_route"].items()),
         groups=_groups(plan, summary),
@@ -72,6 +75,24 @@ def _changes(evidence: Evidence, before: Evidence | None) -> list[tuple[Measurem
         for one in evidence.measurements
         if one.value is not None and (was := then.get(one.name)) is not None
     ]
+
+
+def _spectrum(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return curve and marks of the latency by percentile, each further nine as wide as the first.
+
+    So are the percentile plots of HdrHistogram: on a plain axis the tail has no room. The maximum
+    stands for one in as many as there are.
+    """
+    rarest = 1 / max(1, summary["steps"]["count"])
+
+    def nines(percentile: float) -> float:
+        return -math.log10(max(1 - percentile / 100, rarest))
+
+    points = [(nines(percentile), seconds) for percentile, seconds in summary["spectrum"]]
+    return {
+        "spectrum": [Curve("all steps", "line", points)],
+        "percentiles": [(nines(p), f"{p:g} %") for p in _PERCENTILES if 1 - p / 100 > rarest],
+    }
 
 
 def _spans(plan: Plan) -> list[Span]:

@@ -109,7 +109,7 @@ def start_load(
         ca_file=str(settings.ca_file) if settings.ca_file else None,
         stages=profile.stages(),
         spacing=profile.spacing,
-        moments=profile.moments(),
+        recording=profile.recording(),
         timeout_s=settings.timeout,
         shoppers=profile.users or settings.connections,
         patience_s=settings.timeout,

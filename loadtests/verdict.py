@@ -32,6 +32,9 @@ BUSINESS = frozenset(
 )
 # Journeys per second: the highest rate that held and the lowest that did not (of a breakpoint).
 SUSTAINED, BREAKING = "sustained_per_s", "breaking_per_s"
+GIVEN_UP = "given up"  # how the note of a run begins that was
+# What succeeded per second of the time that counts, of the whole run or of a part.
+THROUGHPUT = "throughput_per_s"
 _QUANTILES = (names.P50_S, names.P95_S, names.P99_S)
 
 
@@ -49,7 +52,7 @@ def measurements(
         plan: what was asked for.
         targets: by measurement name.
     """
-    whole, parts = _whole(summary, plan), _parts(summary)
+    whole, parts = _whole(summary, plan), _parts(summary, plan)
     shown = {f"{names.P95_S}.{step}" for step in summary["by_step"]}
     judged = {**{name: targets[names.P95_S] for name in shown if names.P95_S in targets}, **targets}
     if plan.stages[-1].name == RECOVERY:
@@ -69,11 +72,13 @@ def measurements(
 
 def _whole(summary: Mapping[str, Any], plan: Plan) -> dict[str, tuple[float | None, str]]:
     """Return value and unit of what is said of every run."""
+    visits, failed = summary["visits"], summary["visits_failed"]
+    requests_per_s = _per_s(summary["requests"], _counted_s(summary, plan))
     return {
         **{name: (summary["steps"][name], "s") for name in _QUANTILES},
-        names.ERROR_RATIO: (_ratio(summary), "ratio"),
+        names.ERROR_RATIO: (failed / visits if visits else None, "ratio"),
         names.REQUESTS: (summary["requests"], "requests"),
-        "requests_per_s": (_rate(summary, plan), "requests/s"),
+        "requests_per_s": (requests_per_s, "requests/s"),
         names.ARRIVALS_MISSED: (summary["arrivals_missed"], "arrivals"),
         names.GENERATOR_CPU_RATIO: (summary["generator_cpu_ratio"], "ratio"),
         "generator_lateness_p99_s": (summary["lateness"]["p99_s"], "s"),
@@ -81,19 +86,25 @@ def _whole(summary: Mapping[str, Any], plan: Plan) -> dict[str, tuple[float | No
     }
 
 
-def _parts(summary: Mapping[str, Any]) -> dict[str, tuple[float | None, str]]:
+def _parts(summary: Mapping[str, Any], plan: Plan) -> dict[str, tuple[float | None, str]]:
     """Return value and unit of what can be said of steps, journeys, stages, routes and windows."""
+    pieces = {**summary["by_step"], **{f"route:{r}": row for r, row in summary["by_route"].items()}}
     groups = {f"journey:{name}": row for name, row in summary["by_journey"].items()}
     groups |= {f"stage:{row['name']}": row for row in summary["by_stage"] if row["visits"]}
-    rows = {
-        **summary["by_step"],
-        **{f"route:{route}": row for route, row in summary["by_route"].items()},
-        **{part: row["steps"] for part, row in groups.items()},
-    }
+    times = pieces | {part: row["steps"] for part, row in groups.items()}
     found: dict[str, tuple[float | None, str]] = {
-        f"{name}.{part}": (row[name], "s") for part, row in rows.items() for name in _QUANTILES
+        f"{name}.{part}": (row[name], "s") for part, row in times.items() for name in _QUANTILES
     }
-    found |= {f"{names.ERROR_RATIO}.{part}": (_ratio(row), "ratio") for part, row in groups.items()}
+    counts = {part: (row["count"], row["failed"]) for part, row in pieces.items()}
+    counts |= {part: (row["visits"], row["visits_failed"]) for part, row in groups.items()}
+    reached_s = _reached_s(summary, plan)
+    counted_s = _counted_s(summary, plan)
+    for part, (count, failed) in counts.items():
+        seconds = reached_s.get(part, counted_s)
+        found[f"{names.ERROR_RATIO}.{part}"] = (failed / count if count else None, "ratio")
+        found[f"{THROUGHPUT}.{part}"] = (_per_s(count - failed, seconds), "1/s")
+    good = summary["visits"] - summary["visits_failed"]
+    found[THROUGHPUT] = (_per_s(good, counted_s), "1/s")
     enough = [row for row in summary["windows"] if row["count"] >= WINDOW_MINIMUM]
     for name in _QUANTILES:
         worst = max((row[name] for row in enough), default=None)
@@ -164,7 +175,7 @@ def remarks(summary: Mapping[str, Any]) -> list[str]:
     """Return what else a reader of the evidence should know."""
     said = []
     if summary["aborted"]:
-        said.append(f"given up after {summary['duration_s']:.0f} s: {summary['aborted']}")
+        said.append(f"{GIVEN_UP} after {summary['duration_s']:.0f} s: {summary['aborted']}")
     if summary["ladder"] and all(held for _, held in summary["ladder"]):
         most = max(rate for rate, _ in summary["ladder"])
         said.append(f"nothing broke up to {most:g} journeys/s; raise `by` or `steps`")
@@ -176,15 +187,21 @@ def overrides(reasons: list[str]) -> list[Verdict]:
     return [Verdict.INVALID] if reasons else []
 
 
-def _rate(summary: Mapping[str, Any], plan: Plan) -> float | None:
-    """Return requests per second of the time that counts and was reached."""
-    measured_s = begun_s = 0.0
+def _reached_s(summary: Mapping[str, Any], plan: Plan) -> dict[str, float]:
+    """Return the seconds of each stage that the run went through."""
+    found, begun_s = {}, 0.0
     for stage in plan.stages:
-        reached_s = min(stage.duration_s, max(0.0, summary["duration_s"] - begun_s))
-        measured_s += reached_s if stage.counts else 0.0
+        reached_s = summary["duration_s"] - begun_s
+        found[f"stage:{stage.name}"] = min(stage.duration_s, max(0.0, reached_s))
         begun_s += stage.duration_s
-    return round(summary["requests"] / measured_s, 2) if measured_s else None
+    return found
 
 
-def _ratio(row: Mapping[str, Any]) -> float | None:
-    return row["visits_failed"] / row["visits"] if row["visits"] else None
+def _counted_s(summary: Mapping[str, Any], plan: Plan) -> float:
+    """Return the seconds that count and were reached."""
+    reached_s = _reached_s(summary, plan)
+    return sum(reached_s[f"stage:{stage.name}"] for stage in plan.stages if stage.counts)
+
+
+def _per_s(count: float, seconds: float) -> float | None:
+    return round(count / seconds, 2) if seconds else None

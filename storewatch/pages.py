@@ -61,6 +61,7 @@ def chart(
     bound: float | None = None,
     x_unit: str = "s",
     x_range: tuple[float, float] | None = None,
+    x_marks: Sequence[tuple[float, str]] = (),
 ) -> Markup:
     """Draw curves over a common x axis as one SVG.
 
@@ -71,6 +72,7 @@ def chart(
         bound: a horizontal line at the target.
         x_unit: written at the x axis.
         x_range: first and last x, for charts that stand above each other; else the points'.
+        x_marks: places on the x axis and what is written there; else round numbers with `x_unit`.
     """
     points = [(x, y) for curve in curves for x, y in curve.points if y is not None]
     if not points:
@@ -86,7 +88,8 @@ def chart(
     def at_y(value: float) -> float:
         return _HEIGHT - _BOTTOM - value / high_y * (_HEIGHT - _TOP - _BOTTOM)
 
-    parts = [_grid(high_y, low_x, high_x, unit, x_unit, at_x, at_y)]
+    round_xs = [(x, f"{x:.4g} {x_unit}") for x in _ticks(low_x, high_x, 8)]
+    parts = [_grid(high_y, unit, x_marks or round_xs, at_x, at_y)]
     for span in spans:
         left, right = at_x(span.start), at_x(span.end)
         parts.append(
@@ -126,7 +129,7 @@ def _line(curve: Curve, at_x: Any, at_y: Any) -> str:
 
 
 def _grid(
-    high_y: float, low_x: float, high_x: float, unit: str, x_unit: str, at_x: Any, at_y: Any
+    high_y: float, unit: str, x_marks: Sequence[tuple[float, str]], at_x: Any, at_y: Any
 ) -> str:
     marks = []
     for value in _ticks(0, high_y, 4):
@@ -136,10 +139,10 @@ def _grid(
             f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
             f"{escape(number(value, unit))}</text>"
         )
-    for value in _ticks(low_x, high_x, 8):
+    for value, said in x_marks:
         marks.append(
             f'<text class="tick" x="{at_x(value):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">'
-            f"{value:.4g} {escape(x_unit)}</text>"
+            f"{escape(said)}</text>"
         )
     return "".join(marks)
 

@@ -16,8 +16,8 @@ def number(value: float | None, unit: str = "") -> str:
             prefixes.pop(0)
         return f"{scaled:.1f} {prefixes[0]}" if prefixes[0] != "B" else f"{scaled:.0f} B"
     if unit == "ratio":
-        return f"{value * 100:.3g} %"
-    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
+        return f"{_digits(value * 100)} %"
+    text = f"{value:,.0f}" if float(value).is_integer() else _digits(value)
     if value == 1 and len(unit) > 2:
         unit = unit.removesuffix("es" if unit.endswith("sses") else "s")
     return f"{text} {unit}".strip()
@@ -28,15 +28,20 @@ def rate(per_s: float) -> str:
     return f"{per_s:,.1f}".removesuffix(".0")
 
 
+def _digits(value: float) -> str:
+    """Write three digits, large numbers in full: nobody reads 1.23e+03."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
 def _seconds(value: float) -> str:
     size = abs(value)
     if size >= 3600:
-        return f"{value / 3600:.3g} h"
+        return f"{_digits(value / 3600)} h"
     if size >= 600:
-        return f"{value / 60:.3g} min"
+        return f"{_digits(value / 60)} min"
     if size >= 1 or size == 0:
         return f"{value:.1f} s" if size else "0 s"
-    return f"{value * 1000:.3g} ms"
+    return f"{_digits(value * 1000)} ms"
 
 
 def moment(value: datetime) -> str:

@@ -1,11 +1,9 @@
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from json_server import answering
 
 from alerting.webhook import Alertmanager, read_webhook
 from storewatch.core.errors import AlertError, UnreachableError
@@ -96,24 +94,8 @@ def held(state: str, name: str, receiver: str = "desk-page") -> dict[str, Any]:
 
 @contextmanager
 def alertmanager(answer: object, status: int = 200) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(answer, status) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_what_fires_is_all_that_is_not_suppressed() -> None:

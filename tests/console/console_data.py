@@ -115,24 +115,6 @@ def keep_drills(store: EvidenceStore, results: list[tuple[float | None, float | 
     )
 
 
-RUNNING: dict[str, Any] = {
-    "elapsed_s": 18.0,
-    "duration_s": 40.0,
-    "stage": "hold",
-    "asked_per_s": 30.0,
-    "visits": 1280,
-    "failed": 0,
-    "missed": 0,
-    "p50_s": 0.01,
-    "p95_s": 0.04,
-    "p99_s": 0.09,
-    "started_per_s": 29.9,
-    "requests_per_s": 1259.6,
-    "busy": 4,
-    "generator_cpu_ratio": 0.21,
-}
-
-
 def keep_launch(store: EvidenceStore) -> None:
     """Keep a load test of a release with its report, and a capacity, comparison and gate of it."""
     for kind, p95_s in (("load", 0.12), ("capacity", None), ("comparison", None), ("gate", None)):

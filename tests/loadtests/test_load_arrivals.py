@@ -1,12 +1,11 @@
 import statistics
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from loadtests.arrivals import Stage, even, poisson, replayed, shopper_number
+from loadtests.arrivals import Stage, even, poisson, shopper_number
 from loadtests.plan import Plan, Share
 from loadtests.profiles import MIXES, ProfileSettings
 from loadtests.settings import LoadSettings
@@ -62,30 +61,6 @@ def test_poisson_arrivals_have_the_rate_and_the_scatter_of_independent_shoppers(
     assert moments != list(poisson([constant(50, 400)], "other"))
 
 
-def test_a_recording_is_replayed_from_its_first_line() -> None:
-    assert replayed(
-        ["# from the log of Monday", "1700000000.5", "", "1700000001", "1700000001"]
-    ) == [
-        0.0,
-        0.5,
-        0.5,
-    ]
-
-
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        (["1", "two"], "line 2: 'two' is no number; write seconds"),
-        (["5", "4"], "line 2: 4 comes before the line above it; sort the file"),
-        (["1", "nan"], "line 2: nan comes before"),
-        (["# nothing"], "there is no arrival"),
-    ],
-)
-def test_a_recording_that_is_none_is_refused_with_its_line(lines: list[str], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        replayed(lines)
-
-
 def stages(**written: Any) -> dict[str, tuple[float, float, float, bool]]:
     found = ProfileSettings.model_validate(written).stages()
     return {s.name: (s.duration_s, s.start_rate, s.end_rate, s.counts) for s in found}
@@ -113,16 +88,6 @@ def test_steps_are_each_held() -> None:
     found = stages(shape="steps", rate=10, by=5, steps=3, hold="20s")
     assert found["step-3"] == (20.0, 20, 20, True)
     assert len(found) == 4
-
-
-def test_a_replay_has_the_rates_of_its_recording(tmp_path: Path) -> None:
-    file = tmp_path / "monday.txt"
-    file.write_text("\n".join(str(number / 10) for number in range(200)))
-    found = stages(shape="replay", file=str(file), warm_up="4s")
-    assert found["warm-up"][:2] == (4.0, 10.0)
-    assert found["hold"][0] == pytest.approx(16.9)
-    moments = ProfileSettings.model_validate({"shape": "replay", "file": str(file)}).moments()
-    assert len(moments) == 200
 
 
 @pytest.mark.parametrize(

@@ -2,110 +2,46 @@
 
 import json
 import threading
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from load_house import HOST, PLAN, QUICK, SLOW, Answer, House
 from load_shop import SmallShop, profile, settings_for
 
 from loadtests.arrivals import Stage
 from loadtests.history import history
 from loadtests.past_runs import Run
-from loadtests.plan import Plan, Share
+from loadtests.plan import Share
 from loadtests.run import Wish, run_load
-from storewatch.cli.main import main
-from storewatch.core.evidence import Evidence, Measurement, new_id
 from storewatch.core.targets import Verdict, worst
-from storewatch.store.evidence import EvidenceStore
-
-HOST = {"cpus": 2, "memory_bytes": 2 << 30}
-PLAN = Plan("", (Share("look", "load_walks:look"),), "http://a", None, (), 5, 10, 5)
-QUICK = (0.1, 0.101, 0.102, 0.103, 0.104)
-SLOW = (0.12, 0.121, 0.122, 0.123, 0.124)
 
 
-@dataclass
-class Answer:
-    """What a command printed, and how it ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class House:
-    """A state folder with load tests, and the commands over it."""
-
-    def __init__(self, home: Path) -> None:
-        self.store = EvidenceStore(home)
-        self.file = home / "storewatch.yaml"
-        assert self._call("init").returncode == 0
-
-    def configure(self, url: str, **more: Any) -> None:
-        """Write the section loadtests."""
-        settings = yaml.safe_load(self.file.read_text())
-        settings["loadtests"] = {
-            "base_url": url,
-            "journeys": {"look": "load_walks:look"},
-            "connections": 10,
-            **more,
-        }
-        self.file.write_text(yaml.safe_dump(settings))
-
-    def put(
-        self,
-        release: str,
-        *p95: float,
-        subject: str = "look/baseline",
-        host: Any = HOST,
-        plan: Plan | None = PLAN,
-        invalid: str = "",
-    ) -> list[Evidence]:
-        """Leave evidence of load tests."""
-        made = []
-        for value in p95:
-            draft = self.store.open("load", subject, {"release": release, "host": host})
-            if plan is not None:
-                plan.write(draft.folder / "plan.json")
-            values = [Measurement("p95_s", value, "s"), Measurement("error_ratio", 0.0, "ratio")]
-            verdict = Verdict.INVALID if invalid else Verdict.PASS
-            made.append(draft.finish(values, [invalid] if invalid else [], [verdict]))
-            while new_id()[:10] == made[-1].id[:10]:
-                pass  # ids of the same millisecond are in any order
-        return made
+class Shelf(House):
+    """A house whose commands are those of `storewatch load`."""
 
     def load(self, *words: str) -> Answer:
-        """Run `storewatch load`."""
-        return self._call("load", *words)
+        return self.call("load", *words)
 
     def compared(self, *words: str) -> tuple[int, dict[str, Any]]:
         """Return exit code and evidence of a comparison with one candidate."""
         answer = self.load("compare", *words, "--json")
         assert answer.stdout, answer.stderr
         (found,) = json.loads(answer.stdout)
-        return answer.returncode, found
-
-    def _call(self, *words: str) -> Answer:
-        output, errors = StringIO(), StringIO()
-        with redirect_stdout(output), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
-            main(["--config", str(self.file), *words])
-        return Answer(int(str(ended.value.code)), output.getvalue(), errors.getvalue())
+        return answer.code, found
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     monkeypatch.setenv("STOREWATCH_HOME", str(tmp_path))
     monkeypatch.setenv("CONSOLE_TOKEN", "a token of many characters")
-    return House(tmp_path)
+    return Shelf(tmp_path)
 
 
 def test_a_planted_slowdown_is_found_by_name_and_a_build_that_is_the_same_is_not_flagged(
-    shop: SmallShop, house: House
+    shop: SmallShop, house: Shelf
 ) -> None:
     service_s = {"4.1.0": 0.05, "4.1.1": 0.05, "4.2.0": 0.06}
     settings = settings_for(shop.url, profiles={"short": {"rate": 5}})
@@ -123,13 +59,13 @@ def test_a_planted_slowdown_is_found_by_name_and_a_build_that_is_the_same_is_not
     assert valid == dict.fromkeys(service_s, 5)
 
     slow = house.load("compare", "4.1.0", "4.2.0")
-    assert slow.returncode == 1, slow.stdout
+    assert slow.code == 1, slow.stdout
     assert "FAIL: p95_s of 4.2.0 is 1." in slow.stdout
     same = house.load("compare", "4.1.0", "4.1.1")
-    assert same.returncode in {0, 3}, same.stdout
+    assert same.code in {0, 3}, same.stdout
     assert "FAIL" not in same.stdout
     both = house.load("compare", "4.1.0", "4.1.1", "4.2.0", "--json")
-    assert both.returncode == 1
+    assert both.code == 1
     last = json.loads(both.stdout)[1]
     assert (last["kind"], last["subject"], last["verdict"]) == ("comparison", "look/short", "FAIL")
     assert last["context"]["candidate"]["name"] == "4.2.0"
@@ -138,7 +74,7 @@ def test_a_planted_slowdown_is_found_by_name_and_a_build_that_is_the_same_is_not
 
 
 def test_a_run_can_be_repeated_and_the_worst_verdict_ends_the_command(
-    shop: SmallShop, house: House
+    shop: SmallShop, house: Shelf
 ) -> None:
     """The first of two runs misses its target, the second does not."""
     house.configure(
@@ -155,16 +91,16 @@ def test_a_run_can_be_repeated_and_the_worst_verdict_ends_the_command(
     assert first.verdict in {Verdict.FAIL, Verdict.INVALID}
     assert answer.stdout.count("load look/short: ") == 2
     assert f"load look/short: {first.verdict}  ({house.store.folder(first)})" in answer.stdout
-    assert answer.returncode == worst([first.verdict, second.verdict]).exit_code
+    assert answer.code == worst([first.verdict, second.verdict]).exit_code
     listed = house.load(*words, "--json")
     assert [one["subject"] for one in json.loads(listed.stdout)] == ["look/short"] * 2
 
 
-def test_a_table_says_what_was_compared(house: House) -> None:
+def test_a_table_says_what_was_compared(house: Shelf) -> None:
     house.put("4.1.0", *QUICK)
     house.put("4.2.0", *SLOW)
     answer = house.load("compare", "4.1.0", "4.2.0")
-    assert answer.returncode == 1
+    assert answer.code == 1
     lines = answer.stdout.splitlines()
     assert lines[0] == "4.1.0 (5 runs) -> 4.2.0 (5 runs)"
     row = " ".join(lines[2].split())
@@ -173,14 +109,14 @@ def test_a_table_says_what_was_compared(house: House) -> None:
     assert lines[-1].startswith("comparison look/baseline: FAIL  (")
 
 
-def test_runs_by_turns_need_no_warning(house: House) -> None:
+def test_runs_by_turns_need_no_warning(house: Shelf) -> None:
     for quick, slow in zip(QUICK, SLOW, strict=True):
         house.put("4.1.0", quick)
         house.put("4.2.0", slow)
     assert "came before" not in house.load("compare", "4.1.0", "4.2.0").stdout
 
 
-def test_runs_may_be_named_by_their_ids(house: House) -> None:
+def test_runs_may_be_named_by_their_ids(house: Shelf) -> None:
     before = [one.id for one in house.put("", *QUICK)]
     after = [one.id for one in house.put("", *QUICK)]
     code, found = house.compared(",".join(before), ",".join(after))
@@ -189,7 +125,7 @@ def test_runs_may_be_named_by_their_ids(house: House) -> None:
     assert found["context"]["candidate"]["runs"] == after
 
 
-def test_too_few_runs_are_inconclusive_and_the_command_for_more_is_told(house: House) -> None:
+def test_too_few_runs_are_inconclusive_and_the_command_for_more_is_told(house: Shelf) -> None:
     house.put("4.1.0", *QUICK)
     house.put("4.2.0", *SLOW[:3])
     code, found = house.compared("4.1.0", "4.2.0")
@@ -200,7 +136,7 @@ def test_too_few_runs_are_inconclusive_and_the_command_for_more_is_told(house: H
     )
 
 
-def test_an_invalid_run_is_not_used_and_named(house: House) -> None:
+def test_an_invalid_run_is_not_used_and_named(house: Shelf) -> None:
     house.put("4.1.0", *QUICK)
     (spoilt,) = house.put("4.2.0", 9.0, invalid="INVALID: the generator used 99 % of a core")
     house.put("4.2.0", *QUICK)
@@ -211,6 +147,21 @@ def test_an_invalid_run_is_not_used_and_named(house: House) -> None:
         f"left out: run {spoilt.id} (4.2.0) is INVALID: the generator used 99 % of a core"
         in found["notes"]
     )
+
+
+def test_a_run_that_was_given_up_is_used_and_named(house: Shelf) -> None:
+    house.put("4.1.0", *QUICK)
+    house.put("4.2.0", *SLOW[1:])
+    (cut,) = house.put(
+        "4.2.0", SLOW[0], given_up="given up after 12 s: p95_s < 0.2 is out of reach"
+    )
+    code, found = house.compared("4.1.0", "4.2.0")
+    assert (code, found["verdict"]) == (1, "FAIL")
+    assert cut.id in found["context"]["candidate"]["runs"]
+    assert (
+        f"run {cut.id} (4.2.0) was given up after 12 s: p95_s < 0.2 is out of reach; its figures"
+        " are of the time before"
+    ) in found["notes"]
 
 
 OTHER_STAGES = replace(PLAN, stages=(Stage("hold", 60, 9, 9),))
@@ -226,7 +177,7 @@ OTHER_STAGES = replace(PLAN, stages=(Stage("hold", 60, 9, 9),))
         ({"plan": None}, "plan.json of"),
     ],
 )
-def test_what_is_not_alike_is_not_compared(house: House, other: Any, said: str) -> None:
+def test_what_is_not_alike_is_not_compared(house: Shelf, other: Any, said: str) -> None:
     house.put("4.1.0", *QUICK)
     house.put("4.2.0", *QUICK[:4])
     (strange,) = house.put("4.2.0", QUICK[4], **other)
@@ -238,7 +189,7 @@ def test_what_is_not_alike_is_not_compared(house: House, other: Any, said: str) 
 
 
 def test_the_same_plan_may_go_to_two_deployments_and_a_kernel_may_take_some_memory(
-    house: House,
+    house: Shelf,
 ) -> None:
     house.put("4.1.0", *QUICK)
     slightly = {**HOST, "memory_bytes": HOST["memory_bytes"] - 4096}
@@ -248,7 +199,7 @@ def test_the_same_plan_may_go_to_two_deployments_and_a_kernel_may_take_some_memo
     assert "the runs went to several shops: http://a, http://b" in found["notes"]
 
 
-def test_what_is_tolerated_is_a_setting(house: House) -> None:
+def test_what_is_tolerated_is_a_setting(house: Shelf) -> None:
     house.put("4.1.0", *QUICK)
     house.put("4.2.0", *SLOW)
     house.configure("http://127.0.0.1:9", comparison={"tolerated_ratio": 1.3})
@@ -256,7 +207,7 @@ def test_what_is_tolerated_is_a_setting(house: House) -> None:
     assert (code, found["measurements"][0]["target"]) == (0, "< 1.3")
 
 
-def test_a_mistake_is_one_line_that_says_what_there_is(house: House) -> None:
+def test_a_mistake_is_one_line_that_says_what_there_is(house: Shelf) -> None:
     house.put("4.1.0", *QUICK)
     house.put("4.1.0", *QUICK, subject="buy/baseline")
     house.put("4.2.0", *QUICK)
@@ -273,19 +224,19 @@ def test_a_mistake_is_one_line_that_says_what_there_is(house: House) -> None:
     }
     for words, said in mistakes.items():
         answer = house.load("compare", *words)
-        assert (answer.returncode, answer.stdout) == (2, "")
+        assert (answer.code, answer.stdout) == (2, "")
         assert answer.stderr.startswith(f"storewatch: {said}"), answer.stderr
         assert answer.stderr.count("\n") == 1
-    assert house.load("compare", "4.1.0", "4.2.0", "--subject", "buy/baseline").returncode == 0
+    assert house.load("compare", "4.1.0", "4.2.0", "--subject", "buy/baseline").code == 0
 
 
-def test_the_history_shows_every_run_and_where_the_level_changed(house: House) -> None:
+def test_the_history_shows_every_run_and_where_the_level_changed(house: Shelf) -> None:
     house.put("4.1.0", *QUICK)
     (spoilt,) = house.put("4.1.0", 9.0, invalid="INVALID: it was cut short")
     (other,) = house.put("4.1.0", 9.0, plan=OTHER_STAGES)
     first = house.put("4.2.0", *SLOW)[0]
     answer = house.load("history")
-    assert answer.returncode == 0, answer.stderr
+    assert answer.code == 0, answer.stderr
     lines = answer.stdout.splitlines()
     assert [len(one) for one in (lines[1].split()[0], spoilt.id)] == [26, 26]
     assert f"left out: run {spoilt.id} (4.1.0) is INVALID: it was cut short" in lines
@@ -300,7 +251,7 @@ def test_the_history_shows_every_run_and_where_the_level_changed(house: House) -
     assert found["runs"][0]["left_out"] is None
 
 
-def test_a_short_history_and_a_level_one_say_so(house: House) -> None:
+def test_a_short_history_and_a_level_one_say_so(house: Shelf) -> None:
     assert "no load test yet" in house.load("history").stderr
     house.put("4.1.0", *QUICK)
     assert "a change needs 5 runs before and after it; there are 5 comparable runs" in (
@@ -321,7 +272,7 @@ def test_only_the_newest_runs_of_a_long_history_are_looked_at() -> None:
     runs = [
         Run(str(n), "look/baseline", begun + n * timedelta(hours=1), Verdict.PASS, "", {
             "p95_s": 9.0 + n / 1000 if n < 10 else 0.1
-        }, "", "here", plan)
+        }, "", "", "here", plan)
         for n in range(210)
     ]  # fmt: skip
     found = history(runs)

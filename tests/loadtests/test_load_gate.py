@@ -2,36 +2,25 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import yaml
+from json_server import answering
+from load_house import QUICK, SLOW, Answer, House
 from load_shop import SmallShop, free_port
 
-from loadtests.arrivals import Stage
-from loadtests.plan import Plan, Share
-from storewatch.cli.main import main
 from storewatch.core.clock import rfc3339, utc_now
-from storewatch.core.evidence import Evidence, Measurement, new_id
-from storewatch.core.targets import Target, Verdict
-from storewatch.store.evidence import EvidenceStore
+from storewatch.core.evidence import Evidence
+from storewatch.core.targets import Verdict
 
 LOOK = {"load": "look/short"}
 DRILL = {"drill": {"within": "24h"}}
 BUDGET = {"error_budget": {"slo": "all", "least": 0.1}}
-STAGES = (Stage("hold", 40.0, 5.0, 5.0),)
-PLAN = Plan("", (Share("look", "load_walks:look"),), "http://a", None, STAGES, 5, 10, 5)
-QUICK = (0.1, 0.101, 0.102, 0.103, 0.104)
-SLOW = (0.12, 0.121, 0.122, 0.123, 0.124)
 
 
 @contextmanager
@@ -46,71 +35,24 @@ def budgets(left: float | None) -> Iterator[int]:
         for one in ids
         if left is not None
     ]
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps({"status": "success", "data": {"result": series}}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering({"status": "success", "data": {"result": series}}) as port:
+        yield port
 
 
-@dataclass
-class Answer:
-    """What a command printed, and how it ended."""
+class Gated(House):
+    """A house with a policy."""
 
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def evidence(self) -> dict[str, Any]:
-        """The record that --json printed."""
-        found: dict[str, Any] = json.loads(self.stdout)
-        return found
-
-    def of(self, requirement: str) -> str:
-        """Return the note of a requirement."""
-        (note,) = [n for n in self.evidence["notes"] if f": {requirement}" in n]
-        return str(note)
-
-
-class House:
-    """A configuration with a policy, and the commands over it."""
-
-    def __init__(self, home: Path) -> None:
-        self.store = EvidenceStore(home, {"host": {"cpus": 2}})
-        self.file = home / "storewatch.yaml"
-        assert self.call("init").code == 0
-
-    def configure(self, url: str, *policy: dict[str, Any], prometheus: int | None = None) -> None:
+    def ask(self, url: str, *policy: dict[str, Any], prometheus: int | None = None) -> None:
         """Write the policy `pre-launch` over a shop."""
-        settings = yaml.safe_load(self.file.read_text())
-        settings["loadtests"] = {
-            "base_url": url,
-            "journeys": {"look": "load_walks:look"},
-            "connections": 10,
-            "timeout": "5s",
-            "profiles": {"short": {"rate": 20, "warm_up": "500ms", "hold": "1s"}},
-            "targets": {"p95_s": "< 0.2", "error_ratio": "= 0", "arrivals_missed": "= 0"},
-            "saturation": {},
-            "policies": {"pre-launch": list(policy)},
-        }
-        port = prometheus or free_port()
-        settings["alerting"]["prometheus"] = {"listen": f"127.0.0.1:{port}"}
-        self.file.write_text(yaml.safe_dump(settings))
+        self.configure(
+            url,
+            f"127.0.0.1:{prometheus or free_port()}",
+            timeout="5s",
+            profiles={"short": {"rate": 20, "warm_up": "500ms", "hold": "1s"}},
+            targets={"p95_s": "< 0.2", "error_ratio": "= 0", "arrivals_missed": "= 0"},
+            saturation={},
+            policies={"pre-launch": list(policy)},
+        )
 
     def drill(self, hours_ago: float, verdict: Verdict = Verdict.PASS) -> Evidence:
         """Leave evidence of a drill."""
@@ -120,20 +62,6 @@ class House:
         path.write_text(json.dumps({**json.loads(path.read_text()), "started_at": began}))
         return made
 
-    def runs(self, release: str, *p95: float) -> None:
-        """Leave evidence of load tests of look/short."""
-        for value in p95:
-            draft = self.store.open("load", "look/short", {"release": release})
-            PLAN.write(draft.folder / "plan.json")
-            target = Target("<", 0.2)
-            values = [
-                Measurement("p95_s", value, "s", target),
-                Measurement("error_ratio", 0.0, "ratio", Target("=", 0)),
-            ]
-            made = draft.finish(values)
-            while new_id()[:10] == made.id[:10]:
-                pass  # ids of the same millisecond are in any order
-
     def gate(self, release: str, *words: str) -> Answer:
         """Run the gate; again while this host starves the generator, which is INVALID."""
         for _ in range(5):
@@ -142,22 +70,21 @@ class House:
                 break
         return answer
 
-    def call(self, *words: str) -> Answer:
-        """Run a command."""
-        output, errors = StringIO(), StringIO()
-        with redirect_stdout(output), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
-            main(["--config", str(self.file), *words])
-        return Answer(int(str(ended.value.code)), output.getvalue(), errors.getvalue())
+
+def note_of(answer: Answer, requirement: str) -> str:
+    """Return the note of a requirement."""
+    (note,) = [n for n in answer.evidence["notes"] if f": {requirement}" in n]
+    return str(note)
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gated]:
     from storewatch.cli import common
 
     monkeypatch.setenv("STOREWATCH_HOME", str(tmp_path))
     monkeypatch.setenv("CONSOLE_TOKEN", "a token of many characters")
     common._parts.cache_clear()
-    yield House(tmp_path)
+    yield Gated(tmp_path)
     common._parts.cache_clear()
 
 
@@ -166,12 +93,12 @@ def slowly(shop: SmallShop, takes_s: float) -> Callable[[str, int], object]:
 
 
 def test_a_release_that_shows_everything_passes_with_the_evidence_of_each(
-    shop: SmallShop, house: House
+    shop: SmallShop, house: Gated
 ) -> None:
     drill = house.drill(hours_ago=2)
     first = {"compare": "look/short", "first_release": "pass"}
     with budgets(0.8) as prometheus:
-        house.configure(shop.url, LOOK, first, DRILL, BUDGET, prometheus=prometheus)
+        house.ask(shop.url, LOOK, first, DRILL, BUDGET, prometheus=prometheus)
         answer = house.gate("4.2.0")
     found = answer.evidence
     assert (answer.code, found["verdict"]) == (0, "PASS"), found["notes"]
@@ -179,11 +106,12 @@ def test_a_release_that_shows_everything_passes_with_the_evidence_of_each(
     assert found["context"]["release"] == "4.2.0"
     load = house.store.list("load")[0]
     assert load.context["release"] == "4.2.0"
-    assert answer.of("load look/short") == f"PASS: load look/short ({load.id})"
+    assert note_of(answer, "load look/short") == f"PASS: load look/short ({load.id})"
     assert (
-        answer.of("compare") == "PASS: compare look/short: no other release has passed pre-launch"
+        note_of(answer, "compare")
+        == "PASS: compare look/short: no other release has passed pre-launch"
     )
-    assert answer.of("newest").endswith(f"of cloud, 2 h ago ({drill.id})")
+    assert note_of(answer, "newest").endswith(f"of cloud, 2 h ago ({drill.id})")
     values = {m["name"]: m["value"] for m in found["measurements"]}
     assert (values["requirements_passed"], values["requirements_failed"]) == (4, 0)
     assert values["p95_s.load look/short"] == load.value("p95_s")
@@ -192,11 +120,11 @@ def test_a_release_that_shows_everything_passes_with_the_evidence_of_each(
 
 
 def test_the_artefacts_of_a_gate_are_for_people_for_machines_and_for_ci(
-    shop: SmallShop, house: House
+    shop: SmallShop, house: Gated
 ) -> None:
     house.drill(hours_ago=30)
     with budgets(0.8) as prometheus:
-        house.configure(shop.url, DRILL, BUDGET, prometheus=prometheus)
+        house.ask(shop.url, DRILL, BUDGET, prometheus=prometheus)
         answer = house.gate("4.2.0")
     folder = Path(answer.evidence["folder"])
     assert {one["path"] for one in answer.evidence["artefacts"]} == {
@@ -219,34 +147,36 @@ def test_the_artefacts_of_a_gate_are_for_people_for_machines_and_for_ci(
 
 
 def test_a_slow_shop_fails_by_name_and_the_rest_is_looked_at_all_the_same(
-    shop: SmallShop, house: House
+    shop: SmallShop, house: Gated
 ) -> None:
     house.drill(hours_ago=2)
-    house.configure(shop.url, LOOK, DRILL)
+    house.ask(shop.url, LOOK, DRILL)
     shop.before = slowly(shop, 0.3)
     answer = house.gate("4.2.0")
     assert (answer.code, answer.evidence["verdict"]) == (1, "FAIL"), answer.evidence["notes"]
-    assert re.match(r"FAIL: load look/short: p95_s is 3\d\d ms, asked is < 0.2", answer.of("load"))
-    assert answer.of("newest").startswith("PASS")
+    assert re.match(
+        r"FAIL: load look/short: p95_s is 3\d\d ms, asked is < 0.2", note_of(answer, "load")
+    )
+    assert note_of(answer, "newest").startswith("PASS")
 
 
-def test_with_fail_fast_the_first_failure_ends_it(shop: SmallShop, house: House) -> None:
+def test_with_fail_fast_the_first_failure_ends_it(shop: SmallShop, house: Gated) -> None:
     house.drill(hours_ago=30)
-    house.configure(shop.url, DRILL, LOOK)
+    house.ask(shop.url, DRILL, LOOK)
     answer = house.gate("4.2.0", "--fail-fast")
     assert answer.code == 1
-    assert answer.of("load look/short") == (
+    assert note_of(answer, "load look/short") == (
         "INCONCLUSIVE: load look/short: not run: newest restore drill had decided"
     )
     assert (shop.requests, house.store.list("load")) == (0, [])
 
 
-def test_a_drill_that_is_too_old_fails_by_name(shop: SmallShop, house: House) -> None:
+def test_a_drill_that_is_too_old_fails_by_name(shop: SmallShop, house: Gated) -> None:
     drill = house.drill(hours_ago=25)
-    house.configure(shop.url, DRILL)
+    house.ask(shop.url, DRILL)
     answer = house.gate("4.2.0")
     assert answer.code == 1
-    assert answer.of("newest") == (
+    assert note_of(answer, "newest") == (
         "FAIL: newest restore drill: of cloud, 25 h ago; asked is 24 h at most:"
         f" `storewatch drill run` ({drill.id})"
     )
@@ -254,21 +184,21 @@ def test_a_drill_that_is_too_old_fails_by_name(shop: SmallShop, house: House) ->
 
 @pytest.mark.parametrize("left", [0.05, None])
 def test_a_budget_that_is_nearly_spent_fails_and_one_without_data_is_left_open(
-    left: float | None, shop: SmallShop, house: House
+    left: float | None, shop: SmallShop, house: Gated
 ) -> None:
     with budgets(left) as prometheus:
-        house.configure(shop.url, BUDGET, prometheus=prometheus)
+        house.ask(shop.url, BUDGET, prometheus=prometheus)
         answer = house.gate("4.2.0")
     assert answer.code == (3 if left is None else 1)
     said = "shop-checkout has no data" if left is None else "shop-checkout has 5 % left"
-    assert said in answer.of("error budget all")
+    assert said in note_of(answer, "error budget all")
 
 
-def test_without_prometheus_the_budget_is_left_open(shop: SmallShop, house: House) -> None:
-    house.configure(shop.url, BUDGET)
+def test_without_prometheus_the_budget_is_left_open(shop: SmallShop, house: Gated) -> None:
+    house.ask(shop.url, BUDGET)
     answer = house.gate("4.2.0")
     assert (answer.code, answer.evidence["verdict"]) == (3, "INCONCLUSIVE")
-    assert "error budget all: Prometheus does not answer at" in answer.of("error budget")
+    assert "error budget all: Prometheus does not answer at" in note_of(answer, "error budget")
 
 
 @pytest.mark.parametrize(
@@ -279,9 +209,9 @@ def test_without_prometheus_the_budget_is_left_open(shop: SmallShop, house: Hous
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_run(
-    words: tuple[str, ...], said: str, shop: SmallShop, house: House
+    words: tuple[str, ...], said: str, shop: SmallShop, house: Gated
 ) -> None:
-    house.configure(shop.url, LOOK)
+    house.ask(shop.url, LOOK)
     answer = house.call("load", "gate", *words)
     assert (answer.code, answer.stdout, answer.stderr.count("\n")) == (2, "", 1)
     assert said in answer.stderr
@@ -289,54 +219,54 @@ def test_a_mistake_is_one_line_and_nothing_is_run(
 
 
 def test_a_policy_that_names_no_journey_there_is_refused_when_it_is_read(
-    shop: SmallShop, house: House
+    shop: SmallShop, house: Gated
 ) -> None:
-    house.configure(shop.url, {"load": "pay/short"})
+    house.ask(shop.url, {"load": "pay/short"})
     answer = house.call("check")
     assert (answer.code, answer.stderr.count("\n")) == (2, 1)
     assert "policies.pre-launch[0]: no journey 'pay'; there are: look" in answer.stderr
 
 
 def test_a_soak_runs_for_its_own_length_and_as_often_as_asked(
-    shop: SmallShop, house: House
+    shop: SmallShop, house: Gated
 ) -> None:
-    house.configure(shop.url, {"load": "look/short", "hold": "750ms", "times": 2})
+    house.ask(shop.url, {"load": "look/short", "hold": "750ms", "times": 2})
     answer = house.gate("4.2.0")
     runs = house.store.list("load", "look/short-0.75s")
     assert len(runs) % 2 == 0
     assert len(runs) >= 2
-    assert all(one.id in answer.of("load look/short, hold 0.75 s") for one in runs[:2])
+    assert all(one.id in note_of(answer, "load look/short, hold 0.75 s") for one in runs[:2])
     plan = json.loads((house.store.folder(runs[0]) / "plan.json").read_text())
     assert plan["stages"][-1]["duration_s"] == 0.75
 
 
 def test_a_slower_release_than_the_last_that_passed_does_not_pass(
-    shop: SmallShop, house: House
+    shop: SmallShop, house: Gated
 ) -> None:
-    house.configure(shop.url, {"compare": "look/short", "first_release": "pass"})
-    house.runs("1.0", *QUICK)
+    house.ask(shop.url, {"compare": "look/short", "first_release": "pass"})
+    house.put("1.0", *QUICK, subject="look/short")
     assert house.gate("1.0").code == 0
-    house.runs("1.1", *SLOW)
+    house.put("1.1", *SLOW, subject="look/short")
     slower = house.gate("1.1")
     assert slower.code == 1
     assert re.match(
         r"FAIL: compare look/short: with 1\.0; .*p95_s of 1\.1 is 1\.\d+ times",
-        slower.of("compare"),
+        note_of(slower, "compare"),
     )
-    house.runs("1.2", *QUICK)
+    house.put("1.2", *QUICK, subject="look/short")
     same = house.gate("1.2")
     assert same.code == 0
-    assert same.of("compare").startswith("PASS: compare look/short: with 1.0 (")
+    assert note_of(same, "compare").startswith("PASS: compare look/short: with 1.0 (")
     comparison = house.store.list("comparison")[0]
-    assert comparison.id in same.of("compare")
+    assert comparison.id in note_of(same, "compare")
 
 
 def test_without_a_release_that_passed_a_comparison_is_left_open(
-    shop: SmallShop, house: House
+    shop: SmallShop, house: Gated
 ) -> None:
     house.drill(hours_ago=2)
-    house.configure(shop.url, DRILL, {"compare": "look/short"})
-    house.runs("1.0", *QUICK)
+    house.ask(shop.url, DRILL, {"compare": "look/short"})
+    house.put("1.0", *QUICK, subject="look/short")
     answer = house.gate("1.0")
     assert (answer.code, answer.evidence["verdict"]) == (3, "INCONCLUSIVE")
-    assert "`first_release: pass` lets the first one through" in answer.of("compare")
+    assert "`first_release: pass` lets the first one through" in note_of(answer, "compare")

@@ -16,8 +16,13 @@ WARMED = [Stage("warm-up", 5.0, 1, 1, counts=False), *HOLD]
 def visit(
     intended_s: float, waited_s: float, *steps_s: float, error: str = "", journey: str = "buy"
 ) -> Visit:
+    """Return a visit; an error is one of its last step."""
     started_s = intended_s + waited_s
-    steps = tuple(StepResult(f"step-{n}", not error, s, error) for n, s in enumerate(steps_s))
+    last = len(steps_s) - 1
+    steps = tuple(
+        StepResult(f"step-{n}", n < last or not error, s, error if n == last else "")
+        for n, s in enumerate(steps_s)
+    )
     return Visit(journey, intended_s, started_s, started_s + sum(steps_s), steps, error)
 
 
@@ -49,6 +54,23 @@ def test_waiting_for_a_shopper_counts_for_the_first_step_and_only_there(tmp_path
     assert found["visit"]["max_s"] == pytest.approx(0.8, rel=0.001)
     assert found["service"]["max_s"] == pytest.approx(0.3, rel=0.001)
     assert found["lateness"]["max_s"] == pytest.approx(0.5, rel=0.001)
+
+
+def test_failures_are_counted_for_each_step_and_route(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, HOLD)
+    (tmp_path / "worker").mkdir()
+    worker = Recorder(tmp_path / "worker", HOLD, relayed=True)
+    worker.visit(visit(1.0, 0.0, 0.1, 0.2, error="step-1: it said no"))
+    worker.visit(visit(1.0, 0.0, 0.1, 0.2))
+    worker.request(1.1, "GET /", 0.1, ok=True)
+    worker.request(1.3, "POST /orders", 0.1, ok=False)
+    recorder.absorb(worker.take())
+    recorder.request(1.4, "POST /orders", 0.1, ok=True)
+    found = figures(recorder)
+    failed = {name: (row["count"], row["failed"]) for name, row in found["by_step"].items()}
+    assert failed == {"step-0": (2, 0), "step-1": (2, 1)}
+    failed = {name: (row["count"], row["failed"]) for name, row in found["by_route"].items()}
+    assert failed == {"GET /": (1, 0), "POST /orders": (2, 1)}
 
 
 def test_the_warm_up_is_left_out_of_all_figures_but_the_curve(tmp_path: Path) -> None:

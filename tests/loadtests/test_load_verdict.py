@@ -16,7 +16,7 @@ TARGETS = {"p95_s": Target("<", 0.2), "error_ratio": Target("<=", 0.001)}
 FLASH_SALE = ProfileSettings.model_validate(
     {"shape": "spike", "rate": 5, "warm_up": "5s", "rise": "5s", "hold": "30s", "recovery": "30s"}
 )
-NOTHING = {"count": 0, "p50_s": None, "p95_s": None, "p99_s": None, "max_s": None}
+NOTHING = {"count": 0, "failed": 0, "p50_s": None, "p95_s": None, "p99_s": None, "max_s": None}
 
 
 def plan(*stages: Stage) -> Plan:
@@ -26,7 +26,7 @@ def plan(*stages: Stage) -> Plan:
 
 
 def summary(**changes: Any) -> dict[str, Any]:
-    quick = {"count": 100, "p50_s": 0.05, "p95_s": 0.1, "p99_s": 0.15, "max_s": 0.2}
+    quick = {"count": 100, "failed": 0, "p50_s": 0.05, "p95_s": 0.1, "p99_s": 0.15, "max_s": 0.2}
     return {
         "duration_s": 65.0,
         "generator_cpu_ratio": 0.3,
@@ -131,6 +131,51 @@ def test_a_route_a_stage_and_a_journey_can_have_targets_of_their_own() -> None:
     judged_by_name = worth(wanted, found)
     assert [judged_by_name[name].verdict for name in wanted] == ["FAIL", "FAIL", "PASS"]
     assert "p50_s.route:POST /pay" not in judged_by_name  # nobody asked for it
+
+
+def test_steps_and_routes_have_an_error_ratio_of_their_own() -> None:
+    rows = summary()
+    step = {**rows["by_step"]["pay"], "count": 200, "failed": 3}
+    route = {**rows["by_route"]["POST /pay"], "count": 400, "failed": 1}
+    found = summary(by_step={"pay": step, "front": NOTHING}, by_route={"POST /pay": route})
+    wanted = {
+        "error_ratio.pay": "<= 0.01",
+        "error_ratio.route:POST /pay": "<= 0.01",
+        "error_ratio.front": "<= 0.01",
+    }
+    judged_by_name = worth(wanted, found)
+    assert [judged_by_name[name].value for name in wanted] == [0.015, 0.0025, None]
+    assert [judged_by_name[name].verdict for name in wanted] == ["FAIL", "PASS", "INCONCLUSIVE"]
+
+
+def test_throughput_is_what_succeeded_in_the_seconds_that_count() -> None:
+    """The warm-up of 5 s is left out; of the hold of 60 s the run reached 50 s."""
+    rows = summary()
+    step = {**rows["by_step"]["pay"], "count": 800, "failed": 50}
+    stage = {"visits": 400, "visits_failed": 100, "steps": NOTHING}
+    found = summary(
+        duration_s=55.0,
+        visits=1000,
+        visits_failed=250,
+        by_step={"pay": step},
+        by_stage=[{"name": "warm-up", **stage}, {"name": "hold", **stage}],
+        by_journey={"checkout": stage},
+    )
+    wanted = {
+        "throughput_per_s": (">= 15.1", 15.0),
+        "throughput_per_s.pay": (">= 15", 15.0),
+        "throughput_per_s.stage:warm-up": (">= 60", 60.0),
+        "throughput_per_s.stage:hold": (">= 6", 6.0),
+        "throughput_per_s.journey:checkout": (">= 6", 6.0),
+        "throughput_per_s.route:POST /pay": (">= 2", 2.0),
+    }
+    judged_by_name = worth({name: text for name, (text, _) in wanted.items()}, found)
+    assert {name: judged_by_name[name].value for name in wanted} == {
+        name: value for name, (_, value) in wanted.items()
+    }
+    assert judged_by_name["throughput_per_s"].verdict is Verdict.FAIL
+    assert judged_by_name["throughput_per_s.pay"].verdict is Verdict.PASS
+    assert "throughput_per_s" not in worth({}, found)
 
 
 def test_a_target_for_what_did_not_occur_is_no_pass() -> None:

@@ -13,28 +13,13 @@ from typing import Any
 
 import pytest
 import yaml
+from load_progress import SAID
 from load_shop import SmallShop
 from rich.console import Console
 
 from storewatch.cli.load_view import LoadView, PlainLines
 from storewatch.core.targets import Target
 
-SAID: dict[str, Any] = {
-    "elapsed_s": 18.0,
-    "duration_s": 40.0,
-    "stage": "hold",
-    "asked_per_s": 30.0,
-    "visits": 1280,
-    "failed": 0,
-    "missed": 0,
-    "p50_s": 0.01,
-    "p95_s": 0.04,
-    "p99_s": 0.09,
-    "started_per_s": 29.9,
-    "requests_per_s": 59.6,
-    "busy": 4,
-    "generator_cpu_ratio": 0.21,
-}
 BAD = {**SAID, "failed": 3, "missed": 1, "p95_s": 0.5, "generator_cpu_ratio": 0.95}
 VIEW = LoadView("checkout/baseline", Target("<", 0.2))
 

@@ -21,6 +21,10 @@ from storewatch.core.figures import number, rate
         (1536, "bytes", "1.5 KiB"),
         (12, "bytes", "12 B"),
         (1200, "requests", "1,200 requests"),
+        (1234.5, "", "1,234"),
+        (-10.94, "ratio", "-1,094 %"),
+        (0.9999, "s", "1,000 ms"),
+        (90 * 86_400, "s", "2,160 h"),
     ],
 )
 def test_numbers_are_written_for_people(value: float | None, unit: str, text: str) -> None:

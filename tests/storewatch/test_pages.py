@@ -19,6 +19,15 @@ def test_the_ticks_are_round_numbers_within_the_axis() -> None:
     assert ">160 s</text>" not in drawn
 
 
+def test_an_axis_may_have_marks_of_its_own() -> None:
+    drawn = chart([Curve("p", "line", [(0, 1.0), (2, 2.0)])], x_marks=[(0, "0 %"), (1, "90 %")])
+    places = [float(part.split('"')[0]) for part in drawn.split('class="tick" x="')[1:]]
+    texts = [part.split(">")[1].split("<")[0] for part in drawn.split('class="tick"')[1:]]
+    found = dict(zip(texts, places, strict=True))
+    assert [text for text in texts if text.endswith("%")] == ["0 %", "90 %"]
+    assert found["90 %"] == (found["0 %"] + 908) / 2  # half of the way to the right edge
+
+
 def test_labels_are_escaped_and_narrow_spans_keep_theirs_for_hovering() -> None:
     spans = [Span("<script>", 0, 90), Span("narrow", 50, 50.1)]
     drawn = chart([Curve("<b>", "line", [(0, 1.0), (100, 2.0)])], spans=spans)
