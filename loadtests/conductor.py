@@ -52,9 +52,8 @@ class Conductor:
                 self._announce(stage)
             self._wait_until(self.recorder.end_s - _AHEAD_S)
             position = len(self.recorder.stages) - 2
-            self.outcomes.append(
-                (rate, prospects.held(self.recorder.stage(position), self.plan.targets))
-            )
+            row, steps = self.recorder.stage(position), self.recorder.steps_of(position)
+            self.outcomes.append((rate, prospects.held(row, steps, self.plan.targets)))
         sustained, _ = bracket(self.outcomes)
         for position, stage in enumerate(self.recorder.stages):
             if stage.name.startswith(STEP) and stage.end_rate == sustained:
@@ -73,8 +72,8 @@ class Conductor:
             begun_s += stage.duration_s
         if reached_s < min(_PATIENCE_S, counting_s):
             return ""
-        figures = self.recorder.counting()
+        figures, steps = self.recorder.counting(), self.recorder.steps_of()
         if self.plan.think_s is not None:  # how many come depends on the shop
             visits = sum(cell.visits for one in figures for cell in one.cells.values())
             journeys = visits * counting_s / reached_s
-        return prospects.hopeless(figures, journeys, self.plan.targets)
+        return prospects.hopeless(figures, steps, journeys, self.plan.targets)

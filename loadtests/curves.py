@@ -21,13 +21,13 @@ class Curves:
     Args:
         folder: where latency.hlog goes.
         longest_visit_s: seconds after its intended start at which a visit has ended.
-        counts: tells whether a second belongs to the figures of the run.
+        may_count: tells whether a second can belong to the figures of the run.
     """
 
     def __init__(
-        self, folder: Path, longest_visit_s: float, counts: Callable[[float], bool]
+        self, folder: Path, longest_visit_s: float, may_count: Callable[[float], bool]
     ) -> None:
-        self._counts = counts
+        self._may_count = may_count
         self._in_full_s = max(_SECONDS_IN_FULL, math.ceil(longest_visit_s))
         self._windows: defaultdict[int, Histogram] = defaultdict(Histogram)
         self._window_rows: dict[int, dict[str, float | None]] = {}
@@ -73,13 +73,14 @@ class Curves:
         """Return counts and quantiles of each second; the run is over."""
         return [self._row(number) for number in sorted(self._seconds)]
 
-    def windows(self) -> list[dict[str, Any]]:
+    def windows(self, counts: Callable[[float], bool]) -> list[dict[str, Any]]:
         """Return the quantiles of each window of what counts, after `rows`; ends the log."""
         self._close_windows(math.inf)
         self._log.close()
         return [
             {"start_s": number * WINDOW_S, **row}
             for number, row in sorted(self._window_rows.items())
+            if all(map(counts, filter(self._may_count, _seconds_of(number))))
         ]
 
     def _close(self, number: int) -> dict[str, float | None]:
@@ -88,7 +89,7 @@ class Curves:
         if second.quantiles is None:
             second.quantiles = second.latency.quantiles()
             window = number // WINDOW_S
-            if self._counts(number) and window not in self._window_rows:
+            if self._may_count(number) and window not in self._window_rows:
                 self._windows[window].add(second.latency)
             second.latency = Histogram()
         return second.quantiles
@@ -105,3 +106,7 @@ class Curves:
         counts = {name: getattr(second, name) for name in SECOND_COUNTS}
         shown = {name: quantiles[name] for name in ("p50_s", "p95_s", "max_s")}
         return {"second": number, **counts, **shown}
+
+
+def _seconds_of(window: int) -> range:
+    return range(window * WINDOW_S, (window + 1) * WINDOW_S)

@@ -6,10 +6,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadtests.histogram import Histogram, merged
+from storewatch.core.journey import StepResult
 
 SECOND_COUNTS = ("arrivals", "started", "requests", "failed")
 _STAGE_COUNTS = ("arrivals", "missed", "requests", "requests_failed", "exhausted")
 _STAGE_HISTOGRAMS = ("lateness", "waking", "service")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One journey as it went; moments are seconds from the beginning of the run."""
+
+    journey: str
+    intended_s: float
+    started_s: float
+    ended_s: float
+    steps: tuple[StepResult, ...]
+    error: str
 
 
 @dataclass(slots=True)

@@ -152,6 +152,7 @@ def lead(
 
 def _lead(leader: _Leader) -> None:
     leader.beginning = time.monotonic()
+    leader.recorder.began_at = time.time()
     leader.tell(BEGIN)
     conductor = Conductor(leader.plan, leader.recorder, leader.announce, leader.wait_until)
     leading = gevent.spawn(conductor.lead)

@@ -50,7 +50,8 @@ class Reconciliation:
             "charged twice": self.double_charged,
             "wrong amount": self.wrong_amount,
         }
-        return [f"{kind}: {', '.join(found[:5])}" for kind, found in kinds.items() if found]
+        named = [f"{kind}: {', '.join(found[:5])}" for kind, found in kinds.items() if found]
+        return named + ([f"oversold: {self.oversold_units} units"] if self.oversold_units else [])
 
 
 def reconcile(

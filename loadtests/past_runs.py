@@ -33,6 +33,7 @@ class Run:
         reason: why it is INVALID; empty otherwise.
         given_up: after how long, and why; empty: it went to its end.
         host: what the load came from, in words.
+        workers: how many processes made it.
         plan: what was asked of the generator; empty: its plan.json cannot be read.
     """
 
@@ -45,6 +46,7 @@ class Run:
     reason: str
     given_up: str
     host: str
+    workers: str
     plan: dict[str, Any]
 
     @property
@@ -89,6 +91,7 @@ def _run(store: EvidenceStore, evidence: Evidence) -> Run:
         reason=reasons[0].removeprefix(Verdict.INVALID) if reasons else "",
         given_up=next((note for note in evidence.notes if note.startswith(GIVEN_UP)), ""),
         host=_host(evidence.context.get("host")),
+        workers=str(evidence.context.get("workers") or 1),
         plan=_plan(store, evidence),
     )
 
@@ -125,6 +128,8 @@ def difference(run: Run, other: Run) -> str:
     """Return in what a run is not like another one, nothing when they can be compared."""
     if run.host != other.host:
         return f"{run.name} has another host ({run.host}) than {other.name} ({other.host})"
+    if run.workers != other.workers:
+        return f"{run.name} has other workers ({run.workers}) than {other.name} ({other.workers})"
     keys = [key for key in _PLAN_KEYS if run.plan.get(key) != other.plan.get(key)]
     return f"{run.name} has other {', '.join(keys)} than {other.name}" if keys else ""
 

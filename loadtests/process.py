@@ -45,7 +45,12 @@ class Crew:
     @property
     def alone(self) -> bool:
         """Whether a single process does it all."""
-        return self.workers == 1 and not self.remote
+        return self.size == 1 and not self.remote
+
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+        return self.workers + self.remote
 
 
 ALONE = Crew()
@@ -70,8 +75,7 @@ class RunningLoad:
         self.plan.write(plan)
         words = ["--plan", str(plan)]
         if not self.crew.alone:
-            count = self.crew.workers + self.crew.remote
-            words += ["--lead", self.crew.listen, "--workers", str(count)]
+            words += ["--lead", self.crew.listen, "--workers", str(self.crew.size)]
         self._spawn(self.folder, "generator.log", words)
         self._reader = threading.Thread(target=self._read, args=(progress,), daemon=True)
         self._reader.start()

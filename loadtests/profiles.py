@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from loadtests.arrivals import HOLD, WARM_UP, Stage
 from loadtests.ladder import Ladder
 from loadtests.recording import Recording, read_recording
-from storewatch.schema import BesidePath, Duration, Section
+from storewatch.schema import BesidePath, Duration, Section, TargetField
 
 RECOVERY = "recovery"
 MOST_STEPS = 20  # of a breakpoint that says no number of its own
@@ -32,7 +32,7 @@ _KEYS: dict[str, tuple[set[str], set[str]]] = {
     "replay": ({"file"}, set()),
     "closed": ({"users"}, {"think_time", "hold"}),
 }
-_ALWAYS = {"shape", "mix", "spacing", "warm_up"}
+_ALWAYS = {"shape", "mix", "spacing", "warm_up", "targets"}
 
 
 class ProfileSettings(Section):
@@ -53,6 +53,7 @@ class ProfileSettings(Section):
         mix: journeys and their weights, or one of `MIXES`; empty for the journey that is named on
             the command line.
         spacing: `even`, or `poisson` as independent shoppers come.
+        targets: of this profile, beside or instead of those of all.
     """
 
     shape: Shape = "constant"
@@ -74,6 +75,7 @@ class ProfileSettings(Section):
     file: BesidePath | None = None
     mix: dict[str, Annotated[float, Field(gt=0)]] = {}
     spacing: Literal["even", "poisson"] = "even"
+    targets: dict[str, TargetField] = {}
 
     @field_validator("mix", mode="before")
     @classmethod

@@ -4,7 +4,7 @@ import bisect
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,14 @@ import orjson
 
 from loadtests.arrivals import WARM_UP, Stage
 from loadtests.curves import Curves
-from loadtests.figures import StageFigures, by_name, tally, together
+from loadtests.figures import StageFigures, Timed, Visit, by_name, tally, together
 from loadtests.health import worst_lateness
 from loadtests.histogram import bucket, merged
 from loadtests.ladder import Outcome
-from storewatch.core.journey import StepResult
 from storewatch.store.files import write_atomic
 
 MOST_ROUTES = MOST_ERRORS = 100
 OTHER = "other"
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One journey as it went; moments are seconds from the beginning of the run."""
-
-    journey: str
-    intended_s: float
-    started_s: float
-    ended_s: float
-    steps: tuple[StepResult, ...]
-    error: str
 
 
 class Recorder:
@@ -57,6 +44,7 @@ class Recorder:
         relayed: bool = False,
     ) -> None:
         self.folder = folder
+        self.began_at = 0.0  # when time began, in unix seconds
         self.stages: list[Stage] = []
         self._figures: list[StageFigures] = []
         self._ends: list[float] = []
@@ -64,7 +52,7 @@ class Recorder:
             self.add_stage(stage)
         self._mixed = mixed
         self._routes: set[str] = set()
-        self.curves = Curves(folder, longest_visit_s, lambda at_s: self._stage(at_s).counts)
+        self.curves = Curves(folder, longest_visit_s, self._may_count)
         self._acknowledged = 0
         self._said: list[bytes] | None = [] if relayed else None
         self._ledger = (folder / "ledger.jsonl").open("ab", buffering=0)
@@ -186,6 +174,15 @@ class Recorder:
         """Return counts and quantiles of one stage so far."""
         return tally([self._figures[position]])
 
+    def steps_of(self, position: int | None = None) -> dict[str, Timed]:
+        """Return the steps of the journeys in one stage so far; None: in all that count."""
+        figures = self.counting() if position is None else [self._figures[position]]
+        return by_name(
+            {f"{name}/{step}" if self._mixed else step: one for step, one in cell.steps.items()}
+            for stage in figures
+            for name, cell in sorted(stage.cells.items())
+        )
+
     def counting(self) -> list[StageFigures]:
         """Return the figures of the stages that count."""
         return [
@@ -211,19 +208,16 @@ class Recorder:
         journeys = sorted({name for one in counting for name in one.cells})
         beyond_warm_up = self._beyond_warm_up()
         routes = by_name(one.routes for one in counting)
-        steps = by_name(
-            {f"{name}/{step}" if self._mixed else step: one for step, one in cell.steps.items()}
-            for figures in counting
-            for name, cell in sorted(figures.cells.items())
-        )
+        steps = self.steps_of()
         return {
+            "began_at": self.began_at,
             "duration_s": round(duration_s, 3),
             "generator_cpu_ratio": round(cpu_ratio, 4),
             **tally(counting),
             "arrivals_missed": sum(one.missed for one in beyond_warm_up),
             "orders_acknowledged": self._acknowledged,
             "sockets_exhausted": sum(one.exhausted for one in self._figures),
-            "errors": dict(sum((one.errors for one in counting), Counter()).most_common(20)),
+            "errors": dict(sum((one.errors for one in beyond_warm_up), Counter()).most_common(20)),
             "by_step": {name: one.row() for name, one in steps.items()},
             "by_journey": {name: tally(counting, name) for name in journeys},
             "by_route": {name: one.row() for name, one in sorted(routes.items())},
@@ -235,7 +229,7 @@ class Recorder:
             "lateness": worst_lateness(one.lateness for one in beyond_warm_up),
             "waking": worst_lateness(one.waking for one in self._beyond_warm_up(also_broken=True)),
             "spectrum": together(steps.values()).took.spectrum(),
-            "windows": self.curves.windows(),
+            "windows": self.curves.windows(lambda at_s: self._stage(at_s).counts),
             "seconds": seconds,
         }
 
@@ -292,6 +286,11 @@ class Recorder:
 
     def _stage(self, moment_s: float) -> Stage:
         return self.stages[self._position(moment_s)]
+
+    def _may_count(self, moment_s: float) -> bool:
+        """Tell whether it counts, or may when a search for the breaking point is over."""
+        stage = self._stage(moment_s)
+        return stage.counts or stage.may_break
 
     def _known(self, route: str) -> str:
         if len(self._routes - {OTHER}) >= MOST_ROUTES:

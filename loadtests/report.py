@@ -7,6 +7,7 @@ from typing import Any
 
 from loadtests.plan import Plan
 from loadtests.saturation import Saturation
+from loadtests.verdict import BUSINESS
 from storewatch.core import names
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.pages import Curve, Span, page_environment
@@ -46,6 +47,8 @@ def render(
     environment = page_environment(_TEMPLATES)
     return environment.get_template("report.html").render(
         evidence=evidence,
+        measured=[m for m in evidence.measurements if m.name not in BUSINESS],
+        business=[m for m in evidence.measurements if m.name in BUSINESS],
         plan=plan,
         bound=target.bound if target else None,
         spans=_spans(plan),

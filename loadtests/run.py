@@ -1,26 +1,22 @@
-"""Run a profile and turn what was recorded into evidence."""
+"""Run a profile against the journeys, to its end or until it is ended."""
 
-import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from loadtests import junit, report, verdict
-from loadtests.ledger import Reconciliation
+from loadtests.judging import NOTHING_AROUND, Surroundings, judge
 from loadtests.plan import Plan, Share
 from loadtests.policies import MIX
 from loadtests.process import ALONE, Crew, Progress, RunningLoad
 from loadtests.profiles import ProfileSettings
-from loadtests.saturation import Ask, said, saturation
-from loadtests.settings import LoadSettings, ReconciliationSettings
+from loadtests.settings import LoadSettings
 from storewatch.core.errors import UsageError
-from storewatch.core.evidence import Evidence, Measurement, new_id
+from storewatch.core.evidence import Evidence, new_id
 from storewatch.core.targets import Verdict
 from storewatch.store.evidence import EvidenceDraft, EvidenceStore
-from storewatch.store.files import write_atomic
+
+# After a step its figures must have come from all workers before it is judged.
+_PAUSE_OF_A_CREW_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +41,6 @@ class Wish:
     def subject(self) -> str:
         """What the evidence is about."""
         return f"{self.journey or MIX}/{self.profile}"
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What else is known of the shop while it is loaded.
-
-    Attributes:
-        incident_since: names an incident that began after a moment, "" for none.
-        ask: asks Prometheus for a range; None: there is none.
-    """
-
-    incident_since: Callable[[datetime], str] = lambda _moment: ""
-    ask: Ask | None = None
-
-
-NOTHING_AROUND = Surroundings()
 
 
 def journey_path(settings: LoadSettings, name: str) -> str:
@@ -153,14 +133,54 @@ def run_load(
 
     Raises:
         UsageError: an unknown journey or profile.
-        LoadError: the generator died, or the ledger could not be reconciled.
+        LoadError: the generator died.
+        KeyboardInterrupt, SystemExit: it was ended; what was measured until then is evidence.
     """
     profile = find_profile(settings, wish.profile)
     shares(settings, wish.journey, profile)
-    draft = store.open("load", wish.subject, {"release": wish.release} if wish.release else None)
-    load, summary = _ran(settings, wish, profile, draft, progress, around)
+    if not wish.crew.alone and profile.ladder() and profile.pause < _PAUSE_OF_A_CREW_S:
+        raise UsageError(
+            f"{wish.profile}: pause {profile.pause:g} s is too short for several workers, who tell"
+            f" their figures once a second; write {_PAUSE_OF_A_CREW_S:g}s or more"
+        )
+    settings = settings.model_copy(update={"targets": {**settings.targets, **profile.targets}})
+    context = {"release": wish.release} if wish.release else {}
+    if not wish.crew.alone:
+        context["workers"] = str(wish.crew.size)
+    draft = store.open("load", wish.subject, context)
+    load, summary, interruption = _ran(settings, wish, profile, draft, progress, around)
     passed = (one for one in store.list("load", wish.subject) if one.verdict is Verdict.PASS)
-    return _judged(settings, draft, load, summary, around, next(passed, None))
+    evidence = judge(settings, draft, load, summary, around, next(passed, None))
+    if interruption is not None:
+        raise interruption
+    return evidence
+
+
+class _Watcher:
+    """Passes on how far a run is, and ends it when an incident begins.
+
+    Attributes:
+        load: what runs, once it does; None: incidents are not watched for.
+        incident: that ended it; "" for none.
+        blind: why incidents could not be watched for to the end; "" when they could.
+    """
+
+    def __init__(self, draft: EvidenceDraft, progress: Progress, around: Surroundings) -> None:
+        self.load: RunningLoad | None = None
+        self.incident = self.blind = ""
+        self._draft, self._progress, self._around = draft, progress, around
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        self._draft.tell(line)
+        self._progress(line)
+        if self.load is None or self.incident or self.blind:
+            return
+        try:
+            self.incident = self._around.incident_since(self.load.started_at)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the load goes on
+            self.blind = f"from {line['elapsed_s']:.0f} s on incidents were not seen: {error}"
+        if self.incident:
+            self.load.interrupt()
 
 
 def _ran(
@@ -170,87 +190,23 @@ def _ran(
     draft: EvidenceDraft,
     progress: Progress,
     around: Surroundings,
-) -> tuple[RunningLoad, dict[str, Any]]:
-    """Run the load to its end, or until an incident begins; return it with its summary."""
-    running: list[RunningLoad] = []
-    incidents: list[str] = []
+) -> tuple[RunningLoad, dict[str, Any], BaseException | None]:
+    """Run the load until it ends, an incident begins, or a person interrupts; with its summary.
 
-    def watched(line: dict[str, Any]) -> None:
-        draft.tell(line)
-        progress(line)
-        watching = wish.gives_up and running and not incidents
-        if watching and (name := around.incident_since(running[0].started_at)):
-            incidents.append(name)
-            running[0].interrupt()
-
-    asked = (settings, wish.journey, profile, draft.folder, watched, wish.crew)
-    running.append(start_load(*asked, gives_up=wish.gives_up))
+    A search for the breaking point makes incidents, and so is not ended by them.
+    """
+    watcher, interruption = _Watcher(draft, progress, around), None
+    asked = (settings, wish.journey, profile, draft.folder, watcher, wish.crew)
+    load = start_load(*asked, gives_up=wish.gives_up)
+    if wish.gives_up and load.plan.ladder is None:
+        watcher.load = load
     try:
-        summary = running[0].wait()
+        try:
+            summary = load.wait()
+        except (KeyboardInterrupt, SystemExit) as error:
+            interruption = error
+            summary = load.stop()  # the next one does not wait for journeys under way
     except BaseException:
-        running[0].kill()
+        load.kill()
         raise
-    return running[0], {**summary, "incident": next(iter(incidents), "")}
-
-
-def _judged(
-    settings: LoadSettings,
-    draft: EvidenceDraft,
-    load: RunningLoad,
-    summary: dict[str, Any],
-    around: Surroundings,
-    before: Evidence | None,
-) -> Evidence:
-    planned_s = load.plan.duration_s
-    load.plan = plan = load.plan.ran(summary["stages"])
-    distrust = verdict.reason_cut_short(summary, planned_s) + verdict.reasons_to_distrust(summary)
-    overrides = verdict.overrides(distrust)
-    notes = [*distrust, *verdict.remarks(summary)]
-    if summary["aborted"]:
-        overrides.append(Verdict.FAIL)
-    found = verdict.measurements(summary, plan, settings.targets)
-    if settings.reconciliation is not None:
-        books = settled(load, settings.reconciliation)
-        found += books.measurements()
-        notes += books.notes()
-    began = load.started_at.timestamp()
-    ended = began + summary["duration_s"]
-    filled = saturation(settings.saturation, around.ask, began, ended) if around.ask else []
-    notes += [line] if (line := said(filled)) else []
-    text = json.dumps([one.to_json() for one in filled], indent=1) + "\n"
-    write_atomic(draft.folder / "saturation.json", text.encode())
-    preview = _preview(draft, load, found, notes, overrides)
-    html = report.render(preview, plan, summary, filled, before)
-    write_atomic(draft.folder / "report.html", html.encode())
-    write_atomic(draft.folder / "junit.xml", junit.render(preview))
-    return draft.finish(found, notes, overrides)
-
-
-def settled(
-    load: RunningLoad, settings: ReconciliationSettings, within_s: float = 10
-) -> Reconciliation:
-    """Reconcile; what is still under way in the shop gets a moment to settle before it counts."""
-    deadline = time.monotonic() + within_s
-    while (books := load.reconcile(settings)).notes() and time.monotonic() < deadline:
-        time.sleep(0.5)
-    return books
-
-
-def _preview(
-    draft: EvidenceDraft,
-    load: RunningLoad,
-    found: list[Measurement],
-    notes: list[str],
-    overrides: list[Verdict],
-) -> Evidence:
-    """The evidence as the report shows it, which is itself one of the artefacts."""
-    return Evidence(
-        id=draft.id,
-        kind=draft.kind,
-        subject=draft.subject,
-        started_at=load.started_at,
-        duration_s=load.plan.duration_s,
-        measurements=tuple(found),
-        notes=tuple(notes),
-        overrides=tuple(overrides),
-    )
+    return load, summary | {"incident": watcher.incident, "blind": watcher.blind}, interruption

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from loadtests.policies import Policy, RequirementSettings, parted
 from loadtests.profiles import ProfileSettings
+from loadtests.verdict import misnamed
 from storewatch.core.targets import Target
 from storewatch.schema import BesidePath, Duration, Section, TargetField
 
@@ -59,6 +60,10 @@ RESOURCES = {
         query='max(1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[30s])))',
         limit=0.9,
     ),
+    "processor's queue": ResourceSettings(
+        query='max(node_load1 / count without (cpu, mode) (node_cpu_seconds_total{mode="idle"}))',
+        limit=2,
+    ),
     "disk": ResourceSettings(query="max(rate(node_disk_io_time_seconds_total[30s]))", limit=0.9),
     "memory": ResourceSettings(
         query="max(1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)", limit=0.95
@@ -75,6 +80,11 @@ RESOURCES = {
     "standby's backlog (s)": ResourceSettings(query="max(pg_replication_lag_seconds)", limit=5),
     "Redis' memory": ResourceSettings(
         query="max(redis_memory_used_bytes / (redis_memory_max_bytes > 0))", limit=0.95
+    ),
+    "Redis' misses": ResourceSettings(
+        query="max(rate(redis_keyspace_misses_total[30s]) / (rate(redis_keyspace_misses_total[30s])"
+        " + rate(redis_keyspace_hits_total[30s])))",
+        limit=0.5,
     ),
 }
 
@@ -107,6 +117,17 @@ class LoadSettings(Section):
     reconciliation: ReconciliationSettings | None = None
     saturation: dict[str, ResourceSettings] = RESOURCES
     policies: dict[str, Policy] = {}
+
+    @model_validator(mode="after")
+    def _targets_are_of_what_is_measured(self) -> Self:
+        of_profiles = {
+            f"profiles.{name}.targets": one.targets for name, one in self.profiles.items()
+        }
+        for where, targets in {"targets": self.targets, **of_profiles}.items():
+            for name in targets:
+                if mistake := misnamed(name):
+                    raise ValueError(f"{where}: {mistake}")
+        return self
 
     @model_validator(mode="after")
     def _mixes_are_of_known_journeys(self) -> Self:

@@ -17,9 +17,10 @@ from locust import User, task
 
 from loadtests.arrivals import Stage, shopper_number
 from loadtests.curl import CurlSession, ExhaustedError, Transfers
+from loadtests.figures import Visit
 from loadtests.health import WAKE_EVERY_S, Busiest
 from loadtests.plan import Plan
-from loadtests.recorder import Recorder, Visit
+from loadtests.recorder import Recorder
 from storewatch.core.journey import (
     Journey,
     JourneyFailedError,
@@ -66,6 +67,7 @@ class Run:
     def begin(self) -> None:
         """Let time begin."""
         self.beginning = time.monotonic()
+        self.recorder.began_at = time.time()
         self.begun.set()
 
     def elapsed(self) -> float:
@@ -185,6 +187,21 @@ class _KeptOrder(dict[str, Any]):
             self._recorder.attempted(value)
         elif key == "order":
             self._recorder.order(value)
+
+    def update(self, *others: Any, **values: Any) -> None:
+        """As of a dict, which itself would not ask `__setitem__`."""
+        for key, value in dict(*others, **values).items():
+            self[key] = value
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """As of a dict."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def __ior__(self, other: Any) -> "_KeptOrder":  # type: ignore[override,misc]
+        self.update(other)
+        return self
 
 
 class VirtualShopper(User):  # type: ignore[misc]

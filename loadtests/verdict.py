@@ -1,14 +1,17 @@
 """From what was recorded to what it is worth."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from loadtests.curves import WINDOW_S
 from loadtests.ladder import bracket
 from loadtests.plan import Plan
 from loadtests.profiles import RECOVERY
+from loadtests.prospects import with_steps
 from storewatch.core import names
 from storewatch.core.evidence import Measurement
+from storewatch.core.figures import number
 from storewatch.core.targets import Target, Verdict
 
 # Locust itself warns at 90 % of a core: beyond it the generator, not the shop, sets the latency.
@@ -36,10 +39,38 @@ GIVEN_UP = "given up"  # how the note of a run begins that was
 # What succeeded per second of the time that counts, of the whole run or of a part.
 THROUGHPUT = "throughput_per_s"
 _QUANTILES = (names.P50_S, names.P95_S, names.P99_S)
+# What can be said of a step, a route, a stage, a journey; and of the run alone.
+_OF_PARTS = (*_QUANTILES, names.ERROR_RATIO, THROUGHPUT)
+_OF_RUNS = frozenset(
+    {
+        *BUSINESS,
+        names.REQUESTS,
+        "requests_per_s",
+        names.ARRIVALS_MISSED,
+        names.GENERATOR_CPU_RATIO,
+        "generator_lateness_p99_s",
+        "generator_waking_p99_s",
+        names.TIME_TO_RECOVER_S,
+        SUSTAINED,
+        BREAKING,
+    }
+)
+
+
+def misnamed(name: str) -> str:
+    """Say why there is no measurement of that name, "" when there may be one."""
+    base, _, part = name.partition(".")
+    if base in _OF_PARTS or (name in _OF_RUNS and not part):
+        return ""
+    known = ", ".join([*_OF_PARTS, *sorted(_OF_RUNS)])
+    return f"no measurement {name!r}; there are: {known}; of a step: p95_s.<step>"
 
 
 def measurements(
-    summary: Mapping[str, Any], plan: Plan, targets: Mapping[str, Target]
+    summary: Mapping[str, Any],
+    plan: Plan,
+    targets: Mapping[str, Target],
+    business: Sequence[Measurement] = (),
 ) -> list[Measurement]:
     """Return the measurements of a run.
 
@@ -51,22 +82,26 @@ def measurements(
         summary: what `Recorder.summary` returned.
         plan: what was asked for.
         targets: by measurement name.
+        business: what the reconciliation counted; a target takes the place of its own.
     """
     whole, parts = _whole(summary, plan), _parts(summary, plan)
     shown = {f"{names.P95_S}.{step}" for step in summary["by_step"]}
-    judged = {**{name: targets[names.P95_S] for name in shown if names.P95_S in targets}, **targets}
+    judged = with_steps(targets, summary["by_step"])
     if plan.stages[-1].name == RECOVERY:
         whole[names.TIME_TO_RECOVER_S] = (_recovered_after_s(summary, plan, targets), "s")
-        recovery_s = sum(stage.duration_s for stage in plan.stages[-2:])
-        judged.setdefault(names.TIME_TO_RECOVER_S, Target("<=", recovery_s))
+        judged.setdefault(names.TIME_TO_RECOVER_S, Target("<=", _watched_s(plan)))
     if summary["ladder"]:
         sustained, broke = bracket(summary["ladder"])
         whole[SUSTAINED], whole[BREAKING] = (sustained, "1/s"), (broke, "1/s")
     wanted = {n: parts.get(n, (None, "")) for n in (*shown, *judged) if n not in whole}
+    counted = {one.name: replace(one, target=targets.get(one.name, one.target)) for one in business}
     return [
-        Measurement(name, value, unit, judged.get(name))
-        for name, (value, unit) in (whole | wanted).items()
-        if name not in BUSINESS
+        *(
+            Measurement(name, value, unit, judged.get(name))
+            for name, (value, unit) in (whole | wanted).items()
+            if name not in counted
+        ),
+        *counted.values(),
     ]
 
 
@@ -119,9 +154,8 @@ def _recovered_after_s(
 
     A second is bad when its p95 misses the target of p95_s, or a journey failed.
     """
-    fall, recovery = plan.stages[-2:]
     end_s = plan.duration_s
-    peak_end_s = end_s - recovery.duration_s - fall.duration_s
+    peak_end_s = end_s - _watched_s(plan)
     target = targets.get(names.P95_S)
     bad = [
         row["second"] + 1
@@ -130,8 +164,27 @@ def _recovered_after_s(
         and (row["failed"] or (target and target.judge(row["p95_s"]) is Verdict.FAIL))
     ]
     last_s = max(bad, default=peak_end_s)
-    unseen = summary["duration_s"] < end_s - 1
-    return None if unseen or last_s > end_s - 1 else last_s - peak_end_s
+    return None if not _seen(summary, plan) or last_s > end_s - 1 else last_s - peak_end_s
+
+
+def _watched_s(plan: Plan) -> float:
+    """Return the seconds from the end of the peak to the end of the run."""
+    return sum(stage.duration_s for stage in plan.stages[-2:])
+
+
+def _seen(summary: Mapping[str, Any], plan: Plan) -> bool:
+    """Tell whether the run went on to the end of what is watched after the peak."""
+    return bool(summary["duration_s"] >= plan.duration_s - 1)
+
+
+def failures(summary: Mapping[str, Any], plan: Plan, targets: Mapping[str, Target]) -> list[str]:
+    """Return why the run is a FAIL whatever was measured against a target."""
+    if plan.stages[-1].name != RECOVERY or not _seen(summary, plan):
+        return []
+    if _recovered_after_s(summary, plan, targets) is not None:
+        return []
+    watched = number(_watched_s(plan), "s")
+    return [f"FAIL: {watched} after the peak the shop had not recovered"]
 
 
 def reasons_to_distrust(summary: Mapping[str, Any]) -> list[str]:
@@ -171,9 +224,16 @@ def reason_cut_short(summary: Mapping[str, Any], planned_s: float) -> list[str]:
     return [f"INVALID: the run ended after {summary['duration_s']:.0f} of {planned_s:.0f} s"]
 
 
-def remarks(summary: Mapping[str, Any]) -> list[str]:
+def remarks(summary: Mapping[str, Any], plan: Plan) -> list[str]:
     """Return what else a reader of the evidence should know."""
     said = []
+    late, waking = summary["lateness"]["p99_s"] or 0.0, summary["waking"]["p99_s"] or 0.0
+    well = summary["generator_cpu_ratio"] <= CPU_LIMIT_RATIO and waking <= WAKING_LIMIT_S
+    if well and (late > LATENESS_LIMIT_S or summary["arrivals_missed"]):
+        said.append(
+            f"the generator was idle: the shop kept all {plan.shoppers} virtual shoppers waiting;"
+            " with more of them (loadtests.connections) its latency is seen in full"
+        )
     if summary["aborted"]:
         said.append(f"{GIVEN_UP} after {summary['duration_s']:.0f} s: {summary['aborted']}")
     if summary["ladder"] and all(held for _, held in summary["ladder"]):

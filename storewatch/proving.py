@@ -11,6 +11,7 @@ from chaos.proof import ProofParts, prove
 from chaos.settings import ProofSettings
 from loadtests import run as load
 from loadtests import verdict
+from loadtests.judging import settled
 from loadtests.process import RunningLoad
 from loadtests.profiles import ProfileSettings
 from loadtests.settings import LoadSettings
@@ -41,7 +42,7 @@ class ProofLoad:
         found = verdict.measurements(summary, self.running.plan, {})
         notes = verdict.reasons_to_distrust(summary)
         if self.settings.reconciliation is not None:
-            books = load.settled(self.running, self.settings.reconciliation)
+            books = settled(self.running, self.settings.reconciliation)
             found += books.measurements()
             notes += books.notes()
         return LoadResult(tuple(found), tuple(notes), summary)

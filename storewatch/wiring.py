@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from alerting.incidents import IncidentBook
     from alerting.reconcile import Reconciler
     from alerting.webhook import Alertmanager
-    from loadtests.run import Surroundings
+    from loadtests.judging import Surroundings
     from monitors.live import Trial
     from runbooks.page import Library
     from storewatch.processes import Stack
@@ -86,7 +86,7 @@ class Parts:
     @property
     def surroundings(self) -> "Surroundings":
         """What a load test asks of the shop that it loads."""
-        from loadtests.run import Surroundings
+        from loadtests.judging import Surroundings
         from storewatch.store.prometheus_api import range_query
 
         return Surroundings(self.incident_since, partial(range_query, self.prometheus_url))

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -39,6 +39,25 @@ class EvidenceDraft:
         unfinished.write_text(json.dumps(said))
         unfinished.replace(self.folder / PROGRESS)
 
+    def preview(
+        self,
+        measurements: Iterable[Measurement],
+        notes: Sequence[str] = (),
+        overrides: Sequence[Verdict] = (),
+    ) -> Evidence:
+        """Return the evidence as a report shows it that is itself one of the artefacts."""
+        return Evidence(
+            id=self.id,
+            kind=self.kind,
+            subject=self.subject,
+            started_at=self.started_at,
+            duration_s=round(time.monotonic() - self._started, 3),
+            measurements=tuple(measurements),
+            context=self.context,
+            notes=tuple(notes),
+            overrides=tuple(overrides),
+        )
+
     def finish(
         self,
         measurements: Iterable[Measurement],
@@ -47,18 +66,8 @@ class EvidenceDraft:
     ) -> Evidence:
         """Hash the artefacts, write `evidence.json` and return the evidence."""
         (self.folder / PROGRESS).unlink(missing_ok=True)
-        evidence = Evidence(
-            id=self.id,
-            kind=self.kind,
-            subject=self.subject,
-            started_at=self.started_at,
-            duration_s=round(time.monotonic() - self._started, 3),
-            measurements=tuple(measurements),
-            artefacts=tuple(self._artefacts()),
-            context=self.context,
-            notes=tuple(notes),
-            overrides=tuple(overrides),
-        )
+        found = self.preview(measurements, notes, overrides)
+        evidence = replace(found, artefacts=tuple(self._artefacts()))
         text = json.dumps(evidence.to_json(), indent=2) + "\n"
         write_atomic(self.folder / MANIFEST, text.encode(), mode=0o600)
         sync_folder(self.folder.parent)

@@ -68,11 +68,12 @@ class House:
         plan: Plan | None = PLAN,
         invalid: str = "",
         given_up: str = "",
+        **context: str,
     ) -> list[Evidence]:
         """Leave evidence of load tests."""
         made = []
         for value in p95:
-            draft = self.store.open("load", subject, {"release": release, "host": host})
+            draft = self.store.open("load", subject, {"release": release, "host": host, **context})
             if plan is not None:
                 plan.write(draft.folder / "plan.json")
             values = [Measurement("p95_s", value, "s"), Measurement("error_ratio", 0.0, "ratio")]

@@ -184,7 +184,8 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 def settings_for(url: str, **more: Any) -> LoadSettings:
     """Return settings over the small shop's journeys."""
-    journeys = {name: f"load_walks:{name}" for name in ("look", "buy", "mixed", "wait", "wander")}
+    names = ("look", "buy", "tell", "mixed", "wait", "wander")
+    journeys = {name: f"load_walks:{name}" for name in names}
     return LoadSettings.model_validate(
         {"base_url": url, "journeys": journeys, "connections": 10, "timeout": "5s", **more}
     )
@@ -195,3 +196,12 @@ def profile(rate: float, hold: str, warm_up: str = "") -> ProfileSettings:
     written = {"rate": rate, "hold": hold, "warm_up": warm_up or "1s"}
     found = ProfileSettings.model_validate(written)
     return found if warm_up else found.model_copy(update={"warm_up": 0.0})
+
+
+def whole(url: str, books: dict[str, Any] | None, **more: Any) -> LoadSettings:
+    """Return settings with books, a short profile, and targets that a quick shop meets."""
+    profiles = {"short": {"rate": 20, "warm_up": "500ms", "hold": "2s"}}
+    targets = {"p95_s": "< 2", "error_ratio": "= 0", "arrivals_missed": "= 0"}
+    return settings_for(
+        url, reconciliation=books, **{"profiles": profiles, "targets": targets, **more}
+    )

@@ -21,6 +21,19 @@ def buy(shopper: Shopper) -> None:
         shopper.data["order"] = answer.json()
 
 
+def tell(shopper: Shopper) -> None:
+    """Place an order and tell of it in the other ways that a dict has."""
+    with shopper.step("order"):
+        key = f"{shopper.data['run']}-{shopper.data['number']}"
+        shopper.data.setdefault("attempt", key)
+        shopper.data.setdefault("attempt", "another")  # it is there
+        answer = shopper.post("/orders", json={"key": key}, headers={"Idempotency-Key": key})
+        if shopper.data["number"] % 2:
+            shopper.data.update(order=answer.json())
+        else:
+            shopper.data |= {"order": answer.json()}
+
+
 def mixed(shopper: Shopper) -> None:
     """By turns: all well, a failing step, a mistake of the journey's author."""
     turn = shopper.data["number"] % 3

@@ -10,8 +10,8 @@ import pytest
 from load_shop import SmallShop, profile, settings_for
 from pydantic import ValidationError
 
+from loadtests.judging import settled
 from loadtests.process import RunningLoad
-from loadtests.run import settled
 from loadtests.settings import ReconciliationSettings
 from storewatch.core.errors import LoadError
 
@@ -42,6 +42,7 @@ def test_planted_losses_and_double_charges_are_found_in_the_real_books(
     assert found.wrong_amount == ("order-3",)
     assert found.double_charged == ("order-4",)
     assert found.oversold_units == 2
+    assert found.notes()[-1] == "oversold: 2 units"
 
 
 def test_books_that_settle_a_moment_later_are_no_loss(

@@ -171,6 +171,7 @@ OTHER_STAGES = replace(PLAN, stages=(Stage("hold", 60, 9, 9),))
     ("other", "said"),
     [
         ({"host": {**HOST, "cpus": 8}}, "has another host (cpus 8, 2.0 GiB) than"),
+        ({"workers": "4"}, "has other workers (4) than"),
         ({"plan": OTHER_STAGES}, "has other stages than"),
         ({"plan": replace(PLAN, spacing="poisson")}, "has other spacing than"),
         ({"plan": replace(PLAN, journeys=(Share("b", "b:b"),))}, "has other journeys than"),
@@ -272,7 +273,7 @@ def test_only_the_newest_runs_of_a_long_history_are_looked_at() -> None:
     runs = [
         Run(str(n), "look/baseline", begun + n * timedelta(hours=1), Verdict.PASS, "", {
             "p95_s": 9.0 + n / 1000 if n < 10 else 0.1
-        }, "", "", "here", plan)
+        }, "", "", "here", "1", plan)
         for n in range(210)
     ]  # fmt: skip
     found = history(runs)

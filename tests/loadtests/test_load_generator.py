@@ -117,6 +117,17 @@ def test_an_attempt_is_written_down_before_its_order_is_sent(shop: SmallShop, st
     assert running[0].ledger() == ([key], [shop.orders[key]])
 
 
+def test_however_a_journey_tells_of_its_order_it_is_in_the_ledger(
+    shop: SmallShop, start: Start
+) -> None:
+    load = start(settings_for(shop.url), "tell", profile(10, "400ms"))
+    load.wait()
+    attempts, orders = load.ledger()
+    assert len(shop.orders) == 4
+    assert sorted(attempts) == sorted(shop.orders)
+    assert {order["idempotency_key"] for order in orders} == set(shop.orders)
+
+
 def test_a_killed_generator_leaves_the_attempt_and_is_an_error_that_names_its_log(
     shop: SmallShop, start: Start
 ) -> None:

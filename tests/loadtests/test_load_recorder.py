@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from loadtests.arrivals import Stage
-from loadtests.recorder import MOST_ROUTES, OTHER, Recorder, Visit
+from loadtests.figures import Visit
+from loadtests.recorder import MOST_ROUTES, OTHER, Recorder
 from storewatch.core.journey import StepResult
 
 HOLD = [Stage("hold", 1000.0, 1, 1)]
@@ -159,6 +160,20 @@ def test_every_window_of_ten_seconds_has_its_percentiles(tmp_path: Path) -> None
     slow = [row["start_s"] for row in found if row["p95_s"] > 0.5]
     assert len(found) == 40
     assert slow == [200]
+
+
+def test_the_windows_of_a_search_are_those_of_the_steps_that_count_in_the_end(
+    tmp_path: Path,
+) -> None:
+    """A second is let go of after 120 s, when nobody knows yet which step will count."""
+    steps = [Stage(f"step-{n}", 30.0, n, n, counts=False, may_break=True) for n in range(1, 9)]
+    recorder = Recorder(tmp_path, steps)
+    for second in range(240):
+        recorder.visit(visit(second, 0.0, second / 1000))
+    recorder.count_in(1)
+    windows = figures(recorder)["windows"]
+    assert [row["start_s"] for row in windows] == [30, 40, 50]
+    assert windows[0]["max_s"] == pytest.approx(0.039, rel=0.001)
 
 
 def test_what_is_answered_after_the_end_is_in_no_rate(tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ from xml.etree import ElementTree
 import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
-from load_shop import SmallShop, settings_for
+from load_shop import SmallShop, settings_for, whole
 from playwright.sync_api import sync_playwright
+from pydantic import ValidationError
 
-from loadtests.process import RunningLoad
-from loadtests.run import Surroundings, Wish, run_load
-from loadtests.settings import LoadSettings
-from storewatch.core.clock import utc_now
+from loadtests.judging import Surroundings
+from loadtests.run import Wish, run_load
 from storewatch.core.errors import UsageError
 from storewatch.core.evidence import Evidence
 from storewatch.core.targets import Verdict
@@ -38,14 +37,6 @@ LOAD_NAMES = {
     "double_charges",
     "oversold_units",
 }
-
-
-def whole(url: str, books: dict[str, Any] | None, **more: Any) -> LoadSettings:
-    profiles = {"short": {"rate": 20, "warm_up": "500ms", "hold": "2s"}}
-    targets = {"p95_s": "< 2", "error_ratio": "= 0", "arrivals_missed": "= 0"}
-    return settings_for(
-        url, reconciliation=books, **{"profiles": profiles, "targets": targets, **more}
-    )
 
 
 @pytest.fixture
@@ -132,33 +123,6 @@ def look_at(report: Path) -> tuple[list[str], list[str], str]:
     return asked, complaints, shown
 
 
-def test_a_generator_that_is_ended_from_outside_makes_the_run_invalid(
-    shop: SmallShop, books: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(RunningLoad, "wait", RunningLoad.stop)
-    settings = whole(shop.url, books, profiles={"long": {"rate": 20, "hold": "1h"}})
-    evidence = run_load(settings, Wish("buy", "long"), EvidenceStore(tmp_path), lambda _line: None)
-    assert evidence.verdict is Verdict.INVALID
-    assert any("the run ended after" in note for note in evidence.notes)
-
-
-def test_a_person_who_interrupts_ends_the_generator(
-    shop: SmallShop, books: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loads: list[RunningLoad] = []
-
-    def interrupt(self: RunningLoad) -> None:
-        loads.append(self)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(RunningLoad, "wait", interrupt)
-    store = EvidenceStore(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        run_load(whole(shop.url, books), Wish("buy", "short"), store, lambda _line: None)
-    assert all(one.poll() is not None for one in loads[0]._processes)
-    assert store.list() == []
-
-
 def test_an_unknown_profile_or_journey_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
     settings = settings_for("http://127.0.0.1:9")
     store = EvidenceStore(tmp_path)
@@ -167,53 +131,10 @@ def test_an_unknown_profile_or_journey_is_one_line_and_starts_nothing(tmp_path: 
     ):
         run_load(settings, Wish("buy", "peak"), store, lambda _line: None)
     with pytest.raises(
-        UsageError, match=r"no journey 'fly' in loadtests\.journeys; there are: look, buy"
+        UsageError, match=r"no journey 'fly' in loadtests\.journeys; there are: look, buy, tell"
     ):
         run_load(settings, Wish("fly", "baseline"), store, lambda _line: None)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_run_is_given_up_once_a_target_is_out_of_reach(shop: SmallShop, tmp_path: Path) -> None:
-    profiles = {"long": {"rate": 10, "warm_up": "500ms", "hold": "10m"}}
-    settings = whole(shop.url, None, profiles=profiles, targets={"error_ratio": "< 0.001"})
-    store = EvidenceStore(tmp_path)
-    evidence = run_load(settings, Wish("mixed", "long"), store, lambda _line: None)
-    assert evidence.verdict is Verdict.FAIL
-    (note,) = (note for note in evidence.notes if note.startswith("given up after"))
-    assert "error_ratio < 0.001 is out of reach: it will be" in note
-    assert evidence.duration_s < 60
-
-
-def test_a_run_is_ended_when_an_incident_begins(shop: SmallShop, tmp_path: Path) -> None:
-    profiles = {"long": {"rate": 10, "warm_up": "500ms", "hold": "10m"}}
-    settings = whole(shop.url, None, profiles=profiles)
-    evidence = run_load(
-        settings,
-        Wish("look", "long"),
-        EvidenceStore(tmp_path),
-        lambda _line: None,
-        Surroundings(lambda moment: "ShopDown (it does not answer)" if moment < utc_now() else ""),
-    )
-    assert evidence.verdict is Verdict.INVALID
-    # First, whatever a busy machine adds.
-    ended = "INVALID: ended, because an incident began: ShopDown (it does not answer)"
-    assert evidence.notes[0] == ended
-    assert evidence.duration_s < 60
-
-
-def test_asked_to_go_to_the_end_it_does(shop: SmallShop, tmp_path: Path) -> None:
-    profiles = {"short": {"rate": 10, "warm_up": "500ms", "hold": "11s"}}
-    settings = whole(shop.url, None, profiles=profiles, targets={"error_ratio": "= 0"})
-    evidence = run_load(
-        settings,
-        Wish("mixed", "short", gives_up=False),
-        EvidenceStore(tmp_path),
-        lambda _line: None,
-        Surroundings(lambda _moment: "ShopDown"),
-    )
-    assert evidence.verdict is Verdict.FAIL
-    assert evidence.duration_s > 11
-    assert [note for note in evidence.notes if "given up" in note or "incident" in note] == []
 
 
 def test_other_tools_read_the_verdict_and_the_latency(evidence: Evidence, tmp_path: Path) -> None:
@@ -252,7 +173,13 @@ def test_the_report_shows_the_run_before_and_what_filled_up(
 ) -> None:
     store = EvidenceStore(tmp_path)
     settings = whole(shop.url, None)
-    around = Surroundings(ask=lambda _query, start, end, _step: [(start, 0.1), (end, 0.11)])
+    windows: set[tuple[float, float]] = set()
+
+    def ask(_query: str, start: float, end: float, _step: float) -> list[tuple[float, float]]:
+        windows.add((start, end))
+        return [(start, 0.1), (end, 0.11)]
+
+    around = Surroundings(ask=ask)
     runs = [run_load(settings, Wish("look", "short"), store, lambda _: None, around) for _ in "12"]
     first, second = ((store.folder(one) / "report.html").read_text() for one in runs)
     assert "Beside the run before" not in first
@@ -262,3 +189,26 @@ def test_the_report_shows_the_run_before_and_what_filled_up(
     assert any(note.startswith("nothing saturated; nearest was") for note in runs[0].notes)
     kept = json.loads((store.folder(runs[0]) / "saturation.json").read_text())
     assert {one["peak"] for one in kept} == {0.11}
+    summary = json.loads((store.folder(runs[1]) / "summary.json").read_text())
+    assert max(windows) == (summary["began_at"], summary["began_at"] + summary["duration_s"])
+    assert summary["began_at"] > runs[1].started_at.timestamp()  # the generator had to start
+
+
+def test_a_profile_may_have_targets_of_its_own(shop: SmallShop, tmp_path: Path) -> None:
+    own = {"p95_s": "< 3", "throughput_per_s.look": ">= 1000"}
+    profiles = {"short": {"rate": 10, "warm_up": "200ms", "hold": "1s", "targets": own}}
+    settings = whole(shop.url, None, profiles=profiles)
+    found = run_load(settings, Wish("look", "short"), EvidenceStore(tmp_path), lambda _: None)
+    targets = {one.name: str(one.target) for one in found.measurements if one.target}
+    assert targets["p95_s"] == "< 3"
+    assert targets["error_ratio"] == "= 0"  # that of all profiles
+    assert targets["throughput_per_s.look"] == ">= 1000"
+
+
+@pytest.mark.parametrize("where", ["targets", "profiles.short.targets"])
+def test_a_target_for_nothing_that_is_measured_is_refused_before_the_run(where: str) -> None:
+    wrong = {"p95s": "< 1"}
+    profiles = {"short": {"rate": 10, "targets": wrong if where.startswith("profiles") else {}}}
+    targets = wrong if where == "targets" else {}
+    with pytest.raises(ValidationError, match=f"{where}: no measurement 'p95s'; there are: p50_s"):
+        whole("http://127.0.0.1:9", None, profiles=profiles, targets=targets)

@@ -5,9 +5,17 @@ import pytest
 from loadtests.arrivals import Stage
 from loadtests.plan import Plan, Share
 from loadtests.profiles import ProfileSettings
-from loadtests.verdict import measurements, overrides, reason_cut_short, reasons_to_distrust
+from loadtests.verdict import (
+    failures,
+    measurements,
+    misnamed,
+    overrides,
+    reason_cut_short,
+    reasons_to_distrust,
+    remarks,
+)
 from storewatch.core.clock import utc_now
-from storewatch.core.evidence import Evidence
+from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.targets import Target, Verdict
 
 TARGETS = {"p95_s": Target("<", 0.2), "error_ratio": Target("<=", 0.001)}
@@ -208,13 +216,77 @@ def test_recovery_is_timed_from_the_end_of_the_peak(
     assert judged_by_name["time_to_recover_s"].value == recovered_s
 
 
-def test_a_shop_that_has_not_recovered_by_the_end_is_no_pass() -> None:
-    seconds = [{"second": n, "failed": n > 60, "p95_s": 0.1} for n in range(80)]
-    found = worth({}, summary(seconds=seconds, duration_s=80.0), *FLASH_SALE.stages())
-    assert found["time_to_recover_s"].verdict is Verdict.INCONCLUSIVE
-    well = [{"second": n, "failed": 0, "p95_s": 0.1} for n in range(80)]
-    found = worth({}, summary(seconds=well, duration_s=80.0), *FLASH_SALE.stages())
-    assert found["time_to_recover_s"].verdict is Verdict.PASS
+@pytest.mark.parametrize(
+    ("bad_from_s", "duration_s", "said"),
+    [
+        (60, 80.0, ["FAIL: 40.0 s after the peak the shop had not recovered"]),
+        (79, 80.0, ["FAIL: 40.0 s after the peak the shop had not recovered"]),
+        (80, 80.0, []),
+        (60, 70.0, []),  # ended before: nobody knows
+    ],
+)
+def test_a_shop_that_has_not_recovered_by_the_end_fails(
+    bad_from_s: int, duration_s: float, said: list[str]
+) -> None:
+    seconds = [{"second": n, "failed": n >= bad_from_s, "p95_s": 0.1} for n in range(80)]
+    found = summary(seconds=seconds, duration_s=duration_s)
+    assert failures(found, plan(*FLASH_SALE.stages()), TARGETS) == said
+    recovered = worth({"time_to_recover_s": "<= 600"}, found, *FLASH_SALE.stages())
+    expected = Verdict.PASS if bad_from_s == 80 else Verdict.INCONCLUSIVE
+    assert recovered["time_to_recover_s"].verdict is expected
+    assert failures(found, plan(), TARGETS) == []  # without a peak there is nothing to recover from
+
+
+def test_orders_that_nobody_accounted_for_are_no_pass() -> None:
+    wanted = {"orders_lost": "= 0", "orders_acknowledged": ">= 10"}
+    judged_by_name = worth(wanted, summary())
+    assert {judged_by_name[name].verdict for name in wanted} == {Verdict.INCONCLUSIVE}
+
+
+def test_a_target_for_orders_takes_the_place_of_the_usual_one() -> None:
+    counted = [
+        Measurement("orders_acknowledged", 9, "orders"),
+        Measurement("orders_lost", 1, "orders", Target("=", 0)),
+        Measurement("double_charges", 1, "orders", Target("=", 0)),
+    ]
+    targets = {"orders_acknowledged": Target(">=", 10), "orders_lost": Target("<=", 1)}
+    found = {m.name: m for m in measurements(summary(), plan(), targets, counted)}
+    assert found["orders_acknowledged"].verdict is Verdict.FAIL
+    assert found["orders_lost"].verdict is Verdict.PASS
+    assert found["double_charges"].verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("change", "idle"),
+    [
+        ({}, False),
+        ({"lateness": {"p99_s": 0.4}}, True),
+        ({"arrivals_missed": 3}, True),
+        ({"arrivals_missed": 3, "waking": {"p99_s": 0.08}}, False),
+        ({"arrivals_missed": 3, "generator_cpu_ratio": 0.95}, False),
+    ],
+)
+def test_who_waited_for_the_shop_and_not_for_the_generator_is_told(
+    change: dict[str, Any], idle: bool
+) -> None:
+    said = " ".join(remarks(summary(**change), plan()))
+    assert ("kept all 10 virtual shoppers waiting" in said) is idle
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("p95s", "no measurement 'p95s'; there are: p50_s, p95_s"),
+        ("orders_lost.pay", "no measurement 'orders_lost.pay'"),
+        ("p95_s.pay", ""),
+        ("error_ratio.route:POST /pay", ""),
+        ("throughput_per_s", ""),
+        ("time_to_recover_s", ""),
+    ],
+)
+def test_a_target_of_no_measurement_is_told_from_one(name: str, said: str) -> None:
+    assert misnamed(name).startswith(said)
+    assert bool(misnamed(name)) is bool(said)
 
 
 def test_requests_per_second_are_those_of_the_time_that_counts() -> None:

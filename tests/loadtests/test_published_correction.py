@@ -12,8 +12,9 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from loadtests.arrivals import Stage
+from loadtests.figures import Visit
 from loadtests.histogram import bucket
-from loadtests.recorder import Recorder, Visit
+from loadtests.recorder import Recorder
 from storewatch.core.journey import StepResult
 
 EVERY_S = 0.01

@@ -177,7 +177,7 @@ def test_the_last_other_release_that_passed_the_same_policy_is_compared_with(
 def run(release: str, stages: str = "x", subject: str = "a/b") -> Run:
     plan = {"stages": stages}
     values = {"p95_s": 0.1}
-    return Run(new_id(), subject, NOW, Verdict.PASS, release, values, "", "", "cpus 2", plan)
+    return Run(new_id(), subject, NOW, Verdict.PASS, release, values, "", "", "cpus 2", "1", plan)
 
 
 def test_all_runs_of_both_releases_that_are_like_the_newest_are_compared() -> None:
