@@ -1,4 +1,7 @@
-"""The seconds of a run and its windows of ten, in memory that does not grow with its length."""
+"""The seconds of a run and its windows of ten.
+
+Of seconds there are so many and no more, of a window its quantiles are kept: 3 MB of a day.
+"""
 
 import math
 from collections import defaultdict, deque
@@ -13,6 +16,8 @@ from loadtests.interval_log import IntervalLog
 WINDOW_S = 10
 # A second's histogram is kept this long, then only its quantiles are.
 _SECONDS_IN_FULL = 120
+# The last half an hour to the second; before, two or more are one where a run takes so long.
+MOST_SECONDS = 7200
 
 
 class Curves:
@@ -34,10 +39,11 @@ class Curves:
         self._log = IntervalLog(folder / "latency.hlog", WINDOW_S)
         self._seconds: dict[int, Second] = {}
         self._in_full: deque[int] = deque()
+        self._joined, self._joined_until = 1, 0  # so many are one, up to this number
 
     def at(self, moment_s: float) -> Second:
-        """Return the second of a moment."""
-        number = int(moment_s)
+        """Return the second of a moment, or those that were joined with it."""
+        number = self._begin(int(moment_s))
         found = self._seconds.get(number)
         if found is None:
             found = self._seconds[number] = Second()
@@ -45,6 +51,8 @@ class Curves:
             while self._in_full[0] < number - self._in_full_s:
                 self._close(self._in_full.popleft())
             self._close_windows(self._in_full[0])
+            if len(self._seconds) > MOST_SECONDS + len(self._in_full):
+                self._join()
         return found
 
     def take(self) -> dict[int, dict[str, Any]]:
@@ -70,7 +78,10 @@ class Curves:
         return {**{name: latency[name] for name in ("p50_s", "p95_s", "p99_s")}, **rates}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return counts and quantiles of each second; the run is over."""
+        """Return counts and quantiles of each second; the run is over.
+
+        Of several that were joined (`width_s`) the counts are together, and the worst quantiles.
+        """
         return [self._row(number) for number in sorted(self._seconds)]
 
     def windows(self, counts: Callable[[float], bool]) -> list[dict[str, Any]]:
@@ -101,11 +112,31 @@ class Curves:
             self._window_rows[number] = window.quantiles()
             self._log.write(number * WINDOW_S, window)
 
+    def _begin(self, number: int) -> int:
+        """Return the first of the seconds that are joined with one, itself where it is alone."""
+        return number - number % self._joined if number < self._joined_until else number
+
+    def _join(self) -> None:
+        """Make one of several seconds that were over long ago; never more than half of all are."""
+        until = min(self._in_full) - MOST_SECONDS // 4
+        while until > self._joined * MOST_SECONDS // 2:
+            self._joined *= 2
+        self._joined_until = until - until % self._joined
+        kept: dict[int, Second] = {}
+        for number, second in sorted(self._seconds.items()):
+            begin = self._begin(number)
+            if begin in kept:
+                kept[begin].join(second)
+            else:
+                kept[begin] = second
+        self._seconds = kept
+
     def _row(self, number: int) -> dict[str, Any]:
         quantiles, second = self._close(number), self._seconds[number]
         counts = {name: getattr(second, name) for name in SECOND_COUNTS}
         shown = {name: quantiles[name] for name in ("p50_s", "p95_s", "max_s")}
-        return {"second": number, **counts, **shown}
+        width_s = self._joined if number < self._joined_until else 1
+        return {"second": number, "width_s": width_s, **counts, **shown}
 
 
 def _seconds_of(window: int) -> range:

@@ -84,6 +84,16 @@ class Second:
         if self.quantiles is None:
             self.latency.add(Histogram(raw["latency"]))
 
+    def join(self, other: "Second") -> None:
+        """Take in another one; both are over, and the worse quantiles stay."""
+        mine, theirs = self.quantiles or {}, other.quantiles or {}
+        for name in SECOND_COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.quantiles = {
+            name: max((one for one in (mine.get(name), value) if one is not None), default=None)
+            for name, value in theirs.items()
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return all of it; histograms as their counts by bucket."""
         counts = {name: getattr(self, name) for name in SECOND_COUNTS}

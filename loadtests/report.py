@@ -53,7 +53,7 @@ def render(
         bound=target.bound if target else None,
         spans=_spans(plan),
         latency=[_curve(*one, seconds) for one in _LATENCY],
-        arrivals=[_curve(*one, seconds) for one in _ARRIVALS],
+        arrivals=[_curve(*one, [_per_second(row) for row in seconds]) for one in _ARRIVALS],
         **_spectrum(summary),
         steps=[*summary["by_step"].items(), ("all steps", summary["steps"])],
         routes=list(summary["by_route"].items()),
@@ -116,3 +116,8 @@ def _groups(plan: Plan, summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _curve(label: str, color: str, key: str, seconds: list[dict[str, Any]]) -> Curve:
     return Curve(label, color, [(row["second"], row[key]) for row in seconds])
+
+
+def _per_second(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the counts of seconds that were joined, per second."""
+    return {**row, **{key: row[key] / row["width_s"] for _, _, key in _ARRIVALS}}

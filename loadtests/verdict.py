@@ -158,7 +158,7 @@ def _recovered_after_s(
     peak_end_s = end_s - _watched_s(plan)
     target = targets.get(names.P95_S)
     bad = [
-        row["second"] + 1
+        row["second"] + row["width_s"]
         for row in summary["seconds"]
         if peak_end_s <= row["second"] < end_s
         and (row["failed"] or (target and target.judge(row["p95_s"]) is Verdict.FAIL))

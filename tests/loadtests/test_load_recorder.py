@@ -1,11 +1,13 @@
 import json
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loadtests.arrivals import Stage
+from loadtests.curves import MOST_SECONDS, Curves
 from loadtests.figures import Visit
 from loadtests.recorder import MOST_ROUTES, OTHER, Recorder
 from storewatch.core.journey import StepResult
@@ -118,6 +120,24 @@ def test_a_long_run_keeps_full_histograms_of_its_last_seconds_only(tmp_path: Pat
     assert found["seconds"][3]["p95_s"] == pytest.approx(0.103, rel=0.001)
     assert found["seconds"][3]["started"] == 2
     assert found["steps"]["max_s"] == pytest.approx(390, rel=0.001)
+
+
+def test_a_day_takes_no_more_memory_than_two_hours_and_loses_nothing(tmp_path: Path) -> None:
+    curves, day_s = Curves(tmp_path, 0.0, lambda _: True), 86_400
+    for number in range(day_s):
+        second = curves.at(number)
+        second.arrivals += 1
+        if number % 10_000 == 0:
+            second.latency.record(2.0 if number == 40_000 else 0.1)
+        assert len(curves._seconds) <= MOST_SECONDS + 122
+    curves.at(41.5).failed += 1  # of a second that was joined long ago
+    rows = curves.rows()
+    assert sum(row["arrivals"] for row in rows) == sum(row["width_s"] for row in rows) == day_s
+    assert all(a["second"] + a["width_s"] == b["second"] for a, b in pairwise(rows))
+    assert (rows[0]["width_s"], rows[-1800]["width_s"]) == (32, 1)
+    assert [row["second"] for row in rows if row["failed"]] == [32]
+    (slow,) = (row for row in rows if (row["p95_s"] or 0.0) > 1)
+    assert (slow["second"], slow["width_s"]) == (40_000, 32)
 
 
 def test_the_summary_is_whole_or_absent(tmp_path: Path) -> None:

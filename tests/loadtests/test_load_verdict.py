@@ -200,6 +200,10 @@ def test_a_target_can_hold_in_every_window_with_enough_in_it() -> None:
     assert (found.value, found.verdict) == (0.4, Verdict.FAIL)
 
 
+def second(number: int, failed: int = 0, p95_s: float = 0.1) -> dict[str, Any]:
+    return {"second": number, "width_s": 1, "failed": failed, "p95_s": p95_s}
+
+
 @pytest.mark.parametrize(
     ("bad_seconds", "recovered_s"),
     [([], 0.0), ([12, 38], 0.0), ([40, 45], 6.0), ([40, 78], 39.0), ([79], None)],
@@ -208,9 +212,7 @@ def test_a_target_can_hold_in_every_window_with_enough_in_it() -> None:
 def test_recovery_is_timed_from_the_end_of_the_peak(
     bad_seconds: list[int], recovered_s: float | None
 ) -> None:
-    seconds = [
-        {"second": n, "failed": 0, "p95_s": 0.5 if n in bad_seconds else 0.1} for n in range(80)
-    ]
+    seconds = [second(n, p95_s=0.5 if n in bad_seconds else 0.1) for n in range(80)]
     found = summary(seconds=seconds, duration_s=80.0)
     judged_by_name = worth({"p95_s": "< 0.2"}, found, *FLASH_SALE.stages())
     assert judged_by_name["time_to_recover_s"].value == recovered_s
@@ -228,7 +230,7 @@ def test_recovery_is_timed_from_the_end_of_the_peak(
 def test_a_shop_that_has_not_recovered_by_the_end_fails(
     bad_from_s: int, duration_s: float, said: list[str]
 ) -> None:
-    seconds = [{"second": n, "failed": n >= bad_from_s, "p95_s": 0.1} for n in range(80)]
+    seconds = [second(n, failed=n >= bad_from_s) for n in range(80)]
     found = summary(seconds=seconds, duration_s=duration_s)
     assert failures(found, plan(*FLASH_SALE.stages()), TARGETS) == said
     recovered = worth({"time_to_recover_s": "<= 600"}, found, *FLASH_SALE.stages())
