@@ -143,6 +143,8 @@ class _Step(AbstractContextManager[None]):
             message = f"{type(error).__name__}: {error}"
             self._record(message)
             raise JourneyFailedError(self._name, message) from error
+        elif isinstance(error, Exception):  # a mistake in the journey, which its driver names
+            self._record(f"{type(error).__name__}: {error}")
 
     def _record(self, error: str) -> None:
         took_s = time.monotonic() - self._started

@@ -64,6 +64,8 @@ def test_failed_steps_and_mistakes_in_the_journey_are_failed_visits(
     (mistake,) = (what for what in found["errors"] if what.startswith("the journey itself failed"))
     assert "AttributeError" in mistake
     assert found["errors"][mistake] == 5
+    look = found["by_step"]["look"]
+    assert (look["count"], look["failed"]) == (15, 10)
 
 
 def test_a_shopper_that_never_comes_back_is_a_failed_visit_and_ends_with_the_run(
