@@ -63,16 +63,13 @@ class Conductor:
         """Return which target cannot be met any more, "" while all can."""
         if not self.plan.gives_up or self.plan.ladder:
             return ""
-        counting_s = reached_s = begun_s = journeys = 0.0
-        for stage in self.plan.stages:
-            if stage.counts:
-                journeys += stage.journeys
-                counting_s += stage.duration_s
-                reached_s += min(max(0.0, elapsed_s - begun_s), stage.duration_s)
-            begun_s += stage.duration_s
+        counting = [stage for stage in self.plan.stages if stage.counts]
+        counting_s = sum(stage.duration_s for stage in counting)
+        reached_s = self.plan.counted_s(elapsed_s)
         if reached_s < min(_PATIENCE_S, counting_s):
             return ""
         figures, steps = self.recorder.counting(), self.recorder.steps_of()
+        journeys = sum(stage.journeys for stage in counting)
         if self.plan.think_s is not None:  # how many come depends on the shop
             visits = sum(cell.visits for one in figures for cell in one.cells.values())
             journeys = visits * counting_s / reached_s

@@ -74,6 +74,18 @@ class Plan:
         """Seconds after which a journey under way is given up: a checkout has six steps."""
         return self.timeout_s * 6
 
+    def reached_s(self, elapsed_s: float) -> list[tuple[Stage, float]]:
+        """Return each stage with the seconds of it that are over at a moment of the run."""
+        found, begun_s = [], 0.0
+        for stage in self.stages:
+            found.append((stage, min(stage.duration_s, max(0.0, elapsed_s - begun_s))))
+            begun_s += stage.duration_s
+        return found
+
+    def counted_s(self, elapsed_s: float) -> float:
+        """Return the seconds that count and are over at a moment of the run."""
+        return sum(over_s for stage, over_s in self.reached_s(elapsed_s) if stage.counts)
+
     def arrivals(self, stages: Iterable[Stage] | None = None) -> Iterator[tuple[float, str]]:
         """Yield the intended starts, in seconds from the beginning, and the journey of each.
 

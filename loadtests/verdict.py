@@ -108,7 +108,7 @@ def measurements(
 def _whole(summary: Mapping[str, Any], plan: Plan) -> dict[str, tuple[float | None, str]]:
     """Return value and unit of what is said of every run."""
     visits, failed = summary["visits"], summary["visits_failed"]
-    requests_per_s = _per_s(summary["requests"], _counted_s(summary, plan))
+    requests_per_s = _per_s(summary["requests"], plan.counted_s(summary["duration_s"]))
     return {
         **{name: (summary["steps"][name], "s") for name in _QUANTILES},
         names.ERROR_RATIO: (failed / visits if visits else None, "ratio"),
@@ -132,8 +132,9 @@ def _parts(summary: Mapping[str, Any], plan: Plan) -> dict[str, tuple[float | No
     }
     counts = {part: (row["count"], row["failed"]) for part, row in pieces.items()}
     counts |= {part: (row["visits"], row["visits_failed"]) for part, row in groups.items()}
-    reached_s = _reached_s(summary, plan)
-    counted_s = _counted_s(summary, plan)
+    over = plan.reached_s(summary["duration_s"])
+    reached_s = {f"stage:{stage.name}": seconds for stage, seconds in over}
+    counted_s = plan.counted_s(summary["duration_s"])
     for part, (count, failed) in counts.items():
         seconds = reached_s.get(part, counted_s)
         found[f"{names.ERROR_RATIO}.{part}"] = (failed / count if count else None, "ratio")
@@ -245,22 +246,6 @@ def remarks(summary: Mapping[str, Any], plan: Plan) -> list[str]:
 def overrides(reasons: list[str]) -> list[Verdict]:
     """Return the verdicts that go with reasons to distrust."""
     return [Verdict.INVALID] if reasons else []
-
-
-def _reached_s(summary: Mapping[str, Any], plan: Plan) -> dict[str, float]:
-    """Return the seconds of each stage that the run went through."""
-    found, begun_s = {}, 0.0
-    for stage in plan.stages:
-        reached_s = summary["duration_s"] - begun_s
-        found[f"stage:{stage.name}"] = min(stage.duration_s, max(0.0, reached_s))
-        begun_s += stage.duration_s
-    return found
-
-
-def _counted_s(summary: Mapping[str, Any], plan: Plan) -> float:
-    """Return the seconds that count and were reached."""
-    reached_s = _reached_s(summary, plan)
-    return sum(reached_s[f"stage:{stage.name}"] for stage in plan.stages if stage.counts)
 
 
 def _per_s(count: float, seconds: float) -> float | None:
