@@ -149,18 +149,46 @@ def commands(files: dict[str, bytes]) -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
+def parsed(line: str) -> click.Context:
+    """Return a command with its arguments, as the program takes it."""
+    program, *words = shlex.split(line)
+    assert program == "storewatch"
+    command: Any = cli
+    context = click.Context(cli, obj={"config_file": None})
+    while isinstance(command, click.Group):
+        command = command.get_command(context, words.pop(0))
+        assert command is not None, line
+    made: click.Context = command.make_context(command.name, words, obj={"config_file": None})
+    return made
+
+
 def test_every_command_of_a_ticket_is_one_that_the_program_takes() -> None:
     found = commands(made())
     assert len(found) >= 15
     for line in found:
-        program, *words = shlex.split(line)
-        assert program == "storewatch"
-        command: Any = cli
-        context = click.Context(cli, obj={"config_file": None})
-        while isinstance(command, click.Group):
-            command = command.get_command(context, words.pop(0))
-            assert command is not None, line
-        command.make_context(command.name, words, obj={"config_file": None})
+        parsed(line)
+
+
+def commands_of_the_page() -> list[str]:
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "plan-a-launch.md"
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "lines", [commands(made()), commands_of_the_page()], ids=["tickets", "page"]
+)
+def test_a_run_that_a_capacity_is_taken_from_is_not_given_up_in_the_step_that_breaks(
+    lines: list[str],
+) -> None:
+    shapes = {name: one.shape for name, one in settings_of(made()).items()}
+    found = [one for one in map(parsed, lines) if one.command.name in ("run", "capacity")]
+    taken = [n for n, one in enumerate(found) if one.command.name == "capacity"]
+    assert taken
+    for number in taken:
+        before = found[number - 1].params
+        assert shapes[before["profile"]] == "steps"
+        assert before["to_the_end"]
 
 
 def test_every_profile_that_a_ticket_names_is_there_and_each_is_used() -> None:
