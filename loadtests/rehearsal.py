@@ -16,6 +16,7 @@ _PEAK = re.compile(r"(\d+(?:\.\d+)?)/(s|min|h)")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
 _SATURDAY = 5
+_LAST_DAY = date.max - timedelta(days=1)  # the review is a day later; date.max is a Friday
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def parse_day(text: str, today: date) -> date:
     """Return a day that is not over.
 
     Raises:
-        UsageError: it is no date, or in the past.
+        UsageError: it is no date, in the past, or so late that its review would have none.
     """
     try:
         day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
@@ -180,6 +181,10 @@ def parse_day(text: str, today: date) -> date:
         raise UsageError(f"--date {text!r}: write year-month-day, such as 2027-11-11")
     if day < today:
         raise UsageError(f"--date {text}: is in the past; write a day from {today} on")
+    if day > _LAST_DAY:
+        raise UsageError(
+            f"--date {text}: leaves no day for the review; write a day up to {_LAST_DAY}"
+        )
     return day
 
 
@@ -188,7 +193,7 @@ def tickets(coming: Launch, today: date) -> tuple[Ticket, ...]:
     known = {
         "journey": coming.journey,
         "prefix": coming.prefix,
-        "beyond": round(coming.peak_per_s * BEYOND, 2),
+        "beyond": coming.peak_per_s * BEYOND,
         "share": BEYOND,
     }
     found = []

@@ -90,6 +90,7 @@ def test_days_that_are_over_are_named_and_none_is_dropped() -> None:
         ("X", "500/s", "20261111", "write year-month-day"),
         ("X", "500/s", "2026-02-30", "write year-month-day"),
         ("X", "500/s", "2026-08-31", "is in the past; write a day from 2026-09-01 on"),
+        ("X", "500/s", "9999-12-31", "no day for the review; write a day up to 9999-12-30"),
     ],
 )
 def test_what_makes_no_sense_is_one_line_with_the_valid_form(
@@ -106,6 +107,11 @@ def test_what_makes_no_sense_is_one_line_with_the_valid_form(
 )
 def test_a_peak_has_a_unit(peak: str, per_s: float) -> None:
     assert launch("X", peak, str(EARLY), "checkout", EARLY).peak_per_s == per_s
+
+
+def test_on_the_last_day_that_is_taken_every_ticket_has_a_day() -> None:
+    coming = launch("X", "500/s", "9999-12-30", "checkout", EARLY)
+    assert tickets(coming, EARLY)[-1].due == date.max
 
 
 def settings_of(files: dict[str, bytes]) -> dict[str, ProfileSettings]:
@@ -167,6 +173,19 @@ def test_every_command_of_a_ticket_is_one_that_the_program_takes() -> None:
     assert len(found) >= 15
     for line in found:
         parsed(line)
+
+
+@pytest.mark.parametrize(
+    ("peak", "orders_per_s"),
+    [("500/s", 750), ("1/h", 1.5 / 3600), ("0.001/h", 0.0015 / 3600), ("0.123456/s", 0.185184)],
+)
+def test_the_orders_that_a_capacity_is_asked_for_are_never_rounded_to_none(
+    peak: str, orders_per_s: float
+) -> None:
+    coming = launch("X", peak, str(DOUBLE11.day), "checkout", EARLY)
+    (line,) = [line for line in commands(made(coming=coming)) if "load capacity" in line]
+    asked = parsed(line).params["orders_per_second"]
+    assert asked == pytest.approx(orders_per_s, rel=1e-5)
 
 
 def commands_of_the_page() -> list[str]:
