@@ -47,7 +47,8 @@ _STEPS = (
     _Step(
         -28, "rehearsal", "Rehearsal at {share:.0%} of the peak", "release manager",
         (_LOAD + "rehearsal",),
-        ("it ends with PASS; no order is lost, doubled or unpaid",),
+        ("it ends with PASS; no order is lost, doubled or unpaid",
+         "`time_to_recover_s` has a value"),
     ),
     _Step(
         -21, "drills", "Restore and fail-over drill", "SRE",
@@ -66,8 +67,10 @@ _STEPS = (
     ),
     _Step(
         -7, "gate", "Gate: full rehearsal, then change freeze", "release manager",
-        ("storewatch check --live", _LOAD + "rehearsal", "storewatch slo status"),
-        ("all of them end with 0", "what is released is what was rehearsed; changes are frozen"),
+        ("storewatch check --live", _LOAD + "rehearsal",
+         'storewatch load gate "$RELEASE" --policy pre-launch', "storewatch slo status"),
+        ("all of them end with 0; `RELEASE` is what goes live",
+         "what is released is what was rehearsed; changes are frozen"),
     ),
     _Step(
         -3, "smoke", "Smoke test at the peak", "release manager",
@@ -238,7 +241,8 @@ def profiles(coming: Launch) -> Mapping[str, Mapping[str, Any]]:
             "shape": "steps", "rate": rate(0.25), "by": rate(0.25), "steps": 8, "hold": "2m",
         },
         "rehearsal": {
-            "shape": "ramp", "rate": rate(0.1), "to": rate(BEYOND), "rise": "5m", "hold": "30m",
+            "shape": "rehearsal", "peak": rate(1), "factor": BEYOND, "rise": "5m", "hold": "30m",
+            "fall": "1m", "recovery": "10m",
         },
         "flash-sale": {
             "shape": "spike", "rate": rate(BEYOND / 10), "factor": 10, "rise": "10s",

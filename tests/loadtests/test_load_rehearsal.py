@@ -13,7 +13,7 @@ import yaml
 
 from loadtests.capacity import loads
 from loadtests.plan import Plan
-from loadtests.profiles import ProfileSettings
+from loadtests.profiles import RECOVERY, ProfileSettings
 from loadtests.rehearsal import Launch, Ticket, launch, profiles, tickets, working_day
 from loadtests.rehearsal_files import CALENDAR, PROFILES, SCHEDULE, folded, render, write
 from loadtests.usl import MINIMUM_LOADS
@@ -143,6 +143,17 @@ def test_profiles_are_what_the_configuration_takes(peak_per_s: float) -> None:
     }
 
 
+def test_the_rehearsal_goes_beyond_the_peak_and_watches_the_recovery() -> None:
+    rehearsal = settings_of(made())["double11-rehearsal"]
+    assert (rehearsal.shape, rehearsal.peak, rehearsal.factor) == ("rehearsal", 500, 1.5)
+    assert [(one.name, one.duration_s, one.end_rate) for one in rehearsal.stages()[1:]] == [
+        ("rise", 300, 750),
+        ("peak", 1800, 750),
+        ("fall", 60, 50),
+        (RECOVERY, 600, 50),
+    ]
+
+
 def test_the_breakpoint_has_enough_steps_for_a_capacity() -> None:
     stages = settings_of(made())["double11-breakpoint"].stages()
     plan = Plan("r", (), "", None, stages, timeout_s=1, shoppers=1, patience_s=1)
@@ -186,6 +197,15 @@ def test_the_orders_that_a_capacity_is_asked_for_are_never_rounded_to_none(
     (line,) = [line for line in commands(made(coming=coming)) if "load capacity" in line]
     asked = parsed(line).params["orders_per_second"]
     assert asked == pytest.approx(orders_per_s, rel=1e-5)
+
+
+def test_the_ticket_of_the_gate_runs_the_gate_after_the_rehearsal() -> None:
+    gate = by_slug(tickets(DOUBLE11, EARLY))["gate"]
+    found = [parsed(line) for line in gate.commands]
+    assert [one.command.name for one in found] == ["check", "run", "gate", "status"]
+    assert found[1].params["profile"] == "double11-rehearsal"
+    assert found[2].params["policy"] == "pre-launch"
+    assert gate.commands[2].split()[3] == '"$RELEASE"'  # empty, it is refused in one line
 
 
 def commands_of_the_page() -> list[str]:
