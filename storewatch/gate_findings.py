@@ -1,7 +1,7 @@
 """What each requirement of a release gate is worth, and what they are worth together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from alerting.slo_status import SloStatus
 from loadtests.past_runs import Run, Side, difference
 from storewatch.core import names
+from storewatch.core.errors import BusyError, StorewatchError, UnreachableError
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.figures import number
 from storewatch.core.targets import Target, Verdict, worst
@@ -84,6 +85,25 @@ def of_rehearsals(title: str, made: Sequence[Evidence]) -> Outcome:
     verdict = worst([one.verdict for one in made])
     said = list(dict.fromkeys(line for one in made for line in _reasons(one)))
     return Outcome(title, verdict, "; ".join(said), tuple(found), tuple(made))
+
+
+def of_broken_off(title: str, made: Sequence[Evidence], error: StorewatchError) -> Outcome:
+    """Return what a requirement is worth that an error ended; what was made before it counts too.
+
+    What could not be asked is INCONCLUSIVE, what broke off is a FAIL.
+
+    Args:
+        title: of the requirement.
+        made: the records before the error.
+        error: what ended it.
+    """
+    unasked = isinstance(error, UnreachableError | BusyError)
+    verdict = Verdict.INCONCLUSIVE if unasked else Verdict.FAIL
+    if not made:
+        return Outcome(title, verdict, str(error))
+    found = of_rehearsals(title, made)
+    said = f"run {len(made) + 1}: {error}" + (f"; {found.said}" if found.said else "")
+    return replace(found, verdict=worst([verdict, found.verdict]), said=said)
 
 
 def _badness(one: Measurement) -> tuple[int, float]:
