@@ -129,7 +129,9 @@ def _reasons(evidence: Evidence) -> list[str]:
 def of_newest(
     title: str, records: Sequence[Evidence], now: datetime, within_s: float, remedy: str
 ) -> Outcome:
-    """Return what the newest record that says PASS or FAIL is worth: it must pass, and be fresh.
+    """Return what the newest record is worth: it must be a PASS, and fresh.
+
+    One that is INVALID or INCONCLUSIVE decides nothing, and no older PASS takes its place.
 
     Args:
         title: of the requirement.
@@ -138,18 +140,21 @@ def of_newest(
         within_s: how old it may be.
         remedy: the command that makes a new one.
     """
-    newest = next((one for one in records if one.verdict in _JUDGED), None)
+    newest, target = next(iter(records), None), Target("<=", within_s)
     age_s = None if newest is None else (now - newest.started_at).total_seconds()
-    age = Measurement(f"age_s.{title}", age_s, "s", Target("<=", within_s))
+    age = Measurement(f"age_s.{title}", age_s, "s", target)
     if newest is None:
         said = f"there is none; `{remedy}` makes one"
         return Outcome(title, Verdict.INCONCLUSIVE, said, (age,))
-    verdict = worst([age.target.judge(age_s) if age.target else Verdict.PASS, newest.verdict])
+    shown = newest.verdict if newest.verdict in _JUDGED else Verdict.INCONCLUSIVE
+    verdict = worst([target.judge(age_s), shown])
     said = f"of {newest.subject}, {number(age_s, 's')} ago"
     if newest.verdict is Verdict.FAIL:
         said += "; it failed"
     elif verdict is Verdict.FAIL:
         said += f"; asked is {number(within_s, 's')} at most: `{remedy}`"
+    elif verdict is Verdict.INCONCLUSIVE:
+        said += f"; it is {newest.verdict} and decides nothing: `{remedy}` again"
     return Outcome(title, verdict, said, (age,), (newest,))
 
 

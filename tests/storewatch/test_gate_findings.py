@@ -127,8 +127,17 @@ def test_what_could_not_be_asked_is_left_open_and_what_broke_off_failed(
         ([drill(Verdict.PASS, 24)], Verdict.PASS, "of cloud, 24 h ago"),
         ([drill(Verdict.PASS, 25)], Verdict.FAIL, "asked is 24 h at most: `storewatch drill run`"),
         ([drill(Verdict.FAIL, 1), drill(Verdict.PASS, 2)], Verdict.FAIL, "it failed"),
-        ([drill(Verdict.INCONCLUSIVE, 1), drill(Verdict.PASS, 2)], Verdict.PASS, "2 h ago"),
-        ([drill(Verdict.INVALID, 1)], Verdict.INCONCLUSIVE, "there is none"),
+        (
+            [drill(Verdict.INCONCLUSIVE, 1), drill(Verdict.PASS, 2)],
+            Verdict.INCONCLUSIVE,
+            "of cloud, 1 h ago; it is INCONCLUSIVE and decides nothing: `storewatch drill run`",
+        ),
+        (
+            [drill(Verdict.INVALID, 1), drill(Verdict.FAIL, 2)],
+            Verdict.INCONCLUSIVE,
+            "of cloud, 1 h ago; it is INVALID and decides nothing: `storewatch drill run` again",
+        ),
+        ([drill(Verdict.INVALID, 25), drill(Verdict.PASS, 26)], Verdict.FAIL, "24 h at most"),
     ],
 )
 def test_the_newest_drill_must_have_passed_and_be_fresh(
