@@ -13,6 +13,7 @@ from loadtests import junit
 from loadtests.compare import run_comparison
 from loadtests.past_runs import past_runs
 from loadtests.policies import ALL, Policy, RequirementSettings, parted
+from loadtests.process import Crew
 from loadtests.run import Wish, find_profile, run_load
 from loadtests.settings import LoadSettings
 from storewatch import gate_findings
@@ -146,7 +147,7 @@ class _Gate:
         settings = self.parts.config.settings.loadtests
         if one.hold is not None:
             settings, profile = held_for(settings, profile, one.hold)
-        wish = Wish(journey, profile, self.release)
+        wish = Wish(journey, profile, self.release, Crew(one.workers))
         made = list[Evidence]()
         for turn in range(1, one.times + 1):
             label = one.title + (f", {turn} of {one.times}" if one.times > 1 else "")

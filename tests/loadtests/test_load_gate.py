@@ -244,6 +244,18 @@ def test_a_soak_runs_for_its_own_length_and_as_often_as_asked(
     assert plan["stages"][-1]["duration_s"] == 0.75
 
 
+@pytest.mark.parametrize(("more", "workers"), [({"workers": 2}, 2), ({}, 0)])
+def test_as_many_workers_make_the_load_as_the_policy_says(
+    more: dict[str, int], workers: int, shop: SmallShop, house: Gated
+) -> None:
+    house.ask(shop.url, {**LOOK, **more})
+    answer = house.gate("4.2.0")
+    load = house.store.list("load")[0]
+    assert load.id in note_of(answer, "load look/short")
+    made = {path.name for path in house.store.folder(load).glob("worker-*")}
+    assert made == {f"worker-{number}" for number in range(1, workers + 1)}
+
+
 def test_the_runs_before_one_that_broke_off_are_in_the_outcome(
     shop: SmallShop, house: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
