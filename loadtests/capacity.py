@@ -8,7 +8,7 @@ from loadtests.arrivals import Stage
 from loadtests.ladder import STEP
 from loadtests.plan import Plan
 from loadtests.usl import MINIMUM_LOADS, MINIMUM_R2, Fit, Point, fit
-from loadtests.verdict import CPU_LIMIT_RATIO
+from loadtests.verdict import reasons_to_distrust
 from storewatch.core.targets import Verdict
 
 # A step in which the shop finished less than this share of what arrived did not keep up.
@@ -107,11 +107,7 @@ def capacity(summary: Mapping[str, Any], plan: Plan) -> Capacity:
     )
     used = [one for one in steps if not one.left_out]
     found, doubts = _fitted(used)
-    if summary["generator_cpu_ratio"] > CPU_LIMIT_RATIO:
-        cpu = f"{summary['generator_cpu_ratio']:.0%}"
-        doubts.append(
-            (Verdict.INVALID, f"the generator used {cpu} of a core (limit 90 %): this is its limit")
-        )
+    doubts += [(Verdict.INVALID, why) for why in _limits_of_the_generator(summary)]
     means = [one.mean_s for one in used if one.mean_s]
     return Capacity(
         steps=steps,
@@ -121,6 +117,16 @@ def capacity(summary: Mapping[str, Any], plan: Plan) -> Capacity:
         fit=found,
         doubts=tuple(doubts),
     )
+
+
+def _limits_of_the_generator(summary: Mapping[str, Any]) -> list[str]:
+    """Return why the steps tell of the generator and not of the shop; nothing when it kept up.
+
+    Late starts and arrivals that were never started do not: beyond its limit a shop holds every
+    connection, and the next visit has to wait for one.
+    """
+    own = {**summary, "lateness": {"p99_s": None}, "arrivals_missed": 0}
+    return [why.removeprefix(f"{Verdict.INVALID}: ") for why in reasons_to_distrust(own)]
 
 
 def _held(

@@ -11,7 +11,7 @@ ALL = "all"
 _SUBJECT = r"^[^/\s]+/[^/\s]+$"
 # What a requirement asks, and the keys that may stand beside it.
 _BESIDE: dict[str, set[str]] = {
-    "load": {"times", "hold"},
+    "load": {"times", "hold", "workers"},
     "compare": {"first_release"},
     "drill": set(),
     "proof": set(),
@@ -51,6 +51,7 @@ class RequirementSettings(Section):
         error_budget: asks Prometheus.
         times: how often in a row a load test is run; comparisons need five or more.
         hold: of the profile, where it is another one: a soak of a given length.
+        workers: processes on this machine that make the load together.
         first_release: what a comparison is worth while no release has passed the policy.
     """
 
@@ -61,6 +62,7 @@ class RequirementSettings(Section):
     error_budget: ErrorBudgetSettings | None = None
     times: int = Field(default=1, ge=1, le=100)
     hold: Duration | None = None
+    workers: int = Field(default=1, ge=1, le=256)
     first_release: Literal["pass", "inconclusive"] = "inconclusive"
 
     @field_validator("drill", mode="before")

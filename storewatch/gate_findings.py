@@ -1,7 +1,7 @@
 """What each requirement of a release gate is worth, and what they are worth together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from alerting.slo_status import SloStatus
 from loadtests.past_runs import Run, Side, difference
 from storewatch.core import names
+from storewatch.core.errors import BusyError, StorewatchError, UnreachableError
 from storewatch.core.evidence import Evidence, Measurement
 from storewatch.core.figures import number
 from storewatch.core.targets import Target, Verdict, worst
@@ -86,6 +87,25 @@ def of_rehearsals(title: str, made: Sequence[Evidence]) -> Outcome:
     return Outcome(title, verdict, "; ".join(said), tuple(found), tuple(made))
 
 
+def of_broken_off(title: str, made: Sequence[Evidence], error: StorewatchError) -> Outcome:
+    """Return what a requirement is worth that an error ended; what was made before it counts too.
+
+    What could not be asked is INCONCLUSIVE, what broke off is a FAIL.
+
+    Args:
+        title: of the requirement.
+        made: the records before the error.
+        error: what ended it.
+    """
+    unasked = isinstance(error, UnreachableError | BusyError)
+    verdict = Verdict.INCONCLUSIVE if unasked else Verdict.FAIL
+    if not made:
+        return Outcome(title, verdict, str(error))
+    found = of_rehearsals(title, made)
+    said = f"run {len(made) + 1}: {error}" + (f"; {found.said}" if found.said else "")
+    return replace(found, verdict=worst([verdict, found.verdict]), said=said)
+
+
 def _badness(one: Measurement) -> tuple[int, float]:
     """Order measurements of the same thing: by verdict, then by value, missing ones last."""
     order = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.INVALID)
@@ -109,7 +129,9 @@ def _reasons(evidence: Evidence) -> list[str]:
 def of_newest(
     title: str, records: Sequence[Evidence], now: datetime, within_s: float, remedy: str
 ) -> Outcome:
-    """Return what the newest record that says PASS or FAIL is worth: it must pass, and be fresh.
+    """Return what the newest record is worth: it must be a PASS, and fresh.
+
+    One that is INVALID or INCONCLUSIVE decides nothing, and no older PASS takes its place.
 
     Args:
         title: of the requirement.
@@ -118,18 +140,21 @@ def of_newest(
         within_s: how old it may be.
         remedy: the command that makes a new one.
     """
-    newest = next((one for one in records if one.verdict in _JUDGED), None)
+    newest, target = next(iter(records), None), Target("<=", within_s)
     age_s = None if newest is None else (now - newest.started_at).total_seconds()
-    age = Measurement(f"age_s.{title}", age_s, "s", Target("<=", within_s))
+    age = Measurement(f"age_s.{title}", age_s, "s", target)
     if newest is None:
         said = f"there is none; `{remedy}` makes one"
         return Outcome(title, Verdict.INCONCLUSIVE, said, (age,))
-    verdict = worst([age.target.judge(age_s) if age.target else Verdict.PASS, newest.verdict])
+    shown = newest.verdict if newest.verdict in _JUDGED else Verdict.INCONCLUSIVE
+    verdict = worst([target.judge(age_s), shown])
     said = f"of {newest.subject}, {number(age_s, 's')} ago"
     if newest.verdict is Verdict.FAIL:
         said += "; it failed"
     elif verdict is Verdict.FAIL:
         said += f"; asked is {number(within_s, 's')} at most: `{remedy}`"
+    elif verdict is Verdict.INCONCLUSIVE:
+        said += f"; it is {newest.verdict} and decides nothing: `{remedy}` again"
     return Outcome(title, verdict, said, (age,), (newest,))
 
 

@@ -13,11 +13,12 @@ from loadtests import junit
 from loadtests.compare import run_comparison
 from loadtests.past_runs import past_runs
 from loadtests.policies import ALL, Policy, RequirementSettings, parted
+from loadtests.process import Crew
 from loadtests.run import Wish, find_profile, run_load
 from loadtests.settings import LoadSettings
 from storewatch import gate_findings
 from storewatch.core.clock import utc_now
-from storewatch.core.errors import BusyError, StorewatchError, UnreachableError, UsageError
+from storewatch.core.errors import StorewatchError, UsageError
 from storewatch.core.evidence import Evidence
 from storewatch.core.targets import Verdict
 from storewatch.gate_findings import NOT_RUN, Outcome
@@ -116,16 +117,11 @@ class _Gate:
     report: Report
 
     def judge(self, one: RequirementSettings) -> Outcome:
-        """Return what came of a requirement; what goes wrong in it is its verdict.
-
-        What could not be asked is INCONCLUSIVE, what broke off is a FAIL.
-        """
+        """Return what came of a requirement; what goes wrong in it is its verdict."""
         try:
             return self._ask(one)
-        except (UnreachableError, BusyError) as error:
-            return Outcome(one.title, Verdict.INCONCLUSIVE, str(error))
         except StorewatchError as error:
-            return Outcome(one.title, Verdict.FAIL, str(error))
+            return gate_findings.of_broken_off(one.title, (), error)
 
     def _ask(self, one: RequirementSettings) -> Outcome:
         store, now = self.parts.evidence, utc_now()
@@ -151,8 +147,8 @@ class _Gate:
         settings = self.parts.config.settings.loadtests
         if one.hold is not None:
             settings, profile = held_for(settings, profile, one.hold)
-        wish = Wish(journey, profile, self.release)
-        made = []
+        wish = Wish(journey, profile, self.release, Crew(one.workers))
+        made = list[Evidence]()
         for turn in range(1, one.times + 1):
             label = one.title + (f", {turn} of {one.times}" if one.times > 1 else "")
 
@@ -160,7 +156,10 @@ class _Gate:
                 self.report(label, line["elapsed_s"], line["duration_s"])
 
             around = self.parts.surroundings
-            made.append(run_load(settings, wish, self.parts.evidence, progress, around))
+            try:
+                made.append(run_load(settings, wish, self.parts.evidence, progress, around))
+            except StorewatchError as error:
+                return gate_findings.of_broken_off(one.title, made, error)
         return gate_findings.of_rehearsals(one.title, made)
 
     def _compare(self, one: RequirementSettings, subject: str) -> Outcome:

@@ -49,6 +49,11 @@ def run_of(
     summary = {
         "duration_s": plan.duration_s,
         "generator_cpu_ratio": 0.3,
+        "lateness": {"p99_s": 0.002},
+        "waking": {"p99_s": 0.001},
+        "arrivals_missed": 0,
+        "lost_workers": "",
+        "sockets_exhausted": 0,
         "orders_acknowledged": sum(row["visits"] for row in rows) // 4,
         "by_stage": rows,
     }

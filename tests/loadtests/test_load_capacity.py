@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from stepped_run import RATES, SHOP, run_of
@@ -85,12 +86,28 @@ def test_a_law_that_does_not_describe_the_run_is_inconclusive() -> None:
     assert re.search(r"the law explains -?\d+% of the throughput \(limit 90%\)", text)
 
 
-def test_the_limit_of_the_generator_is_not_that_of_the_shop() -> None:
+@pytest.mark.parametrize(
+    ("figures", "why"),
+    [
+        ({"generator_cpu_ratio": 0.95}, "the generator used 95% of a core (limit 90 %)"),
+        ({"waking": {"p99_s": 0.2}}, "the generator was starved: 1 % of the time it woke 0.20 s"),
+        ({"sockets_exhausted": 7}, "7 requests found no socket left on the generator's machine"),
+        ({"lost_workers": "1 of 2 workers lost after 9 s"}, "1 of 2 workers lost after 9 s"),
+    ],
+)
+def test_the_limit_of_the_generator_is_not_that_of_the_shop(
+    figures: dict[str, Any], why: str
+) -> None:
     summary, plan = run_of(SHOP, (*RATES, 500))
-    summary["generator_cpu_ratio"] = 0.95
-    text, verdicts = said(capacity(summary, plan))
+    text, verdicts = said(capacity({**summary, **figures}, plan))
     assert verdicts == [Verdict.INVALID]
-    assert "the generator used 95% of a core" in text
+    assert re.search(rf"^INVALID: {re.escape(why)}", text, re.MULTILINE)
+
+
+def test_visits_that_wait_for_a_connection_do_not_make_a_capacity_invalid() -> None:
+    summary, plan = run_of(SHOP, (*RATES, 500))
+    full = {"lateness": {"p99_s": 8.0}, "arrivals_missed": 900}
+    assert said(capacity({**summary, **full}, plan))[1] == []
 
 
 def test_plans_count_on_the_lower_bound_and_on_no_more_than_was_seen() -> None:

@@ -146,14 +146,19 @@ def test_the_capacity_of_a_real_server_is_found_through_the_command_line(
     steps = {"shape": "steps", "rate": 40, "by": 40, "steps": 7, "hold": "3s", "warm_up": "1s"}
     settings = settings_for(full_shop.url, connections=20, profiles={"steps": steps})
     store = EvidenceStore(tmp_path / "home")
-    run_load(settings, Wish("look", "steps", gives_up=False), store, lambda _line: None)
-    config = tmp_path / "storewatch.yaml"
-    for words in (["init"], ["load", "capacity", "--json"]):
+    config = ["--config", str(tmp_path / "storewatch.yaml")]
+    with pytest.raises(SystemExit):
+        main([*config, "init"])
+    for _ in range(3):  # again while this host starves the generator, which is INVALID
+        run_load(settings, Wish("look", "steps", gives_up=False), store, lambda _line: None)
+        capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            main(["--config", str(config), *words])
+            main([*config, "load", "capacity", "--json"])
         out = capsys.readouterr()
-    assert ended.value.code == 0, out.err
-    found = Evidence.from_json(json.loads(out.out))
+        found = Evidence.from_json(json.loads(out.out))
+        if found.verdict is not Verdict.INVALID:
+            break
+    assert ended.value.code == 0, (out.err, found.notes)
     theory_per_s = SLOTS / HELD_S
     # HTTP takes a part of each 20 ms; the law rounds the sharp knee of a fixed number of slots.
     assert found.value("measured_per_s") == pytest.approx(theory_per_s, rel=0.15)

@@ -14,7 +14,11 @@ from json_server import answering
 from load_house import QUICK, SLOW, Answer, House
 from load_shop import SmallShop, free_port
 
+from loadtests.run import Wish, run_load
+from loadtests.settings import LoadSettings
+from storewatch import gating
 from storewatch.core.clock import rfc3339, utc_now
+from storewatch.core.errors import LoadError
 from storewatch.core.evidence import Evidence
 from storewatch.core.targets import Verdict
 
@@ -238,6 +242,43 @@ def test_a_soak_runs_for_its_own_length_and_as_often_as_asked(
     assert all(one.id in note_of(answer, "load look/short, hold 0.75 s") for one in runs[:2])
     plan = json.loads((house.store.folder(runs[0]) / "plan.json").read_text())
     assert plan["stages"][-1]["duration_s"] == 0.75
+
+
+@pytest.mark.parametrize(("more", "workers"), [({"workers": 2}, 2), ({}, 0)])
+def test_as_many_workers_make_the_load_as_the_policy_says(
+    more: dict[str, int], workers: int, shop: SmallShop, house: Gated
+) -> None:
+    house.ask(shop.url, {**LOOK, **more})
+    answer = house.gate("4.2.0")
+    load = house.store.list("load")[0]
+    assert load.id in note_of(answer, "load look/short")
+    made = {path.name for path in house.store.folder(load).glob("worker-*")}
+    assert made == {f"worker-{number}" for number in range(1, workers + 1)}
+
+
+def test_the_runs_before_one_that_broke_off_are_in_the_outcome(
+    shop: SmallShop, house: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[Wish] = []
+
+    def breaks_off(settings: LoadSettings, wish: Wish, *others: Any) -> Evidence:
+        turns.append(wish)
+        if len(turns) % 3 == 0:
+            raise LoadError("the load generator ended with status 9")
+        return run_load(settings, wish, *others)
+
+    monkeypatch.setattr(gating, "run_load", breaks_off)
+    house.ask(shop.url, {**LOOK, "times": 3})
+    answer = house.gate("4.2.0")
+    assert answer.code == 1, answer.evidence["notes"]
+    note = note_of(answer, "load look/short")
+    said = "FAIL: load look/short: run 3: the load generator ended with status 9"
+    assert note.startswith(said)
+    second, first = house.store.list("load")[:2]
+    assert note.endswith(f"({first.id}, {second.id})")
+    values = {m["name"]: m["value"] for m in answer.evidence["measurements"]}
+    worst = max(one.value("p95_s") or 0.0 for one in (first, second))
+    assert values["p95_s.load look/short"] == worst
 
 
 def test_a_slower_release_than_the_last_that_passed_does_not_pass(

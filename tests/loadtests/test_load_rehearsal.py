@@ -13,7 +13,7 @@ import yaml
 
 from loadtests.capacity import loads
 from loadtests.plan import Plan
-from loadtests.profiles import ProfileSettings
+from loadtests.profiles import RECOVERY, ProfileSettings
 from loadtests.rehearsal import Launch, Ticket, launch, profiles, tickets, working_day
 from loadtests.rehearsal_files import CALENDAR, PROFILES, SCHEDULE, folded, render, write
 from loadtests.usl import MINIMUM_LOADS
@@ -90,6 +90,7 @@ def test_days_that_are_over_are_named_and_none_is_dropped() -> None:
         ("X", "500/s", "20261111", "write year-month-day"),
         ("X", "500/s", "2026-02-30", "write year-month-day"),
         ("X", "500/s", "2026-08-31", "is in the past; write a day from 2026-09-01 on"),
+        ("X", "500/s", "9999-12-31", "no day for the review; write a day up to 9999-12-30"),
     ],
 )
 def test_what_makes_no_sense_is_one_line_with_the_valid_form(
@@ -106,6 +107,11 @@ def test_what_makes_no_sense_is_one_line_with_the_valid_form(
 )
 def test_a_peak_has_a_unit(peak: str, per_s: float) -> None:
     assert launch("X", peak, str(EARLY), "checkout", EARLY).peak_per_s == per_s
+
+
+def test_on_the_last_day_that_is_taken_every_ticket_has_a_day() -> None:
+    coming = launch("X", "500/s", "9999-12-30", "checkout", EARLY)
+    assert tickets(coming, EARLY)[-1].due == date.max
 
 
 def settings_of(files: dict[str, bytes]) -> dict[str, ProfileSettings]:
@@ -137,6 +143,17 @@ def test_profiles_are_what_the_configuration_takes(peak_per_s: float) -> None:
     }
 
 
+def test_the_rehearsal_goes_beyond_the_peak_and_watches_the_recovery() -> None:
+    rehearsal = settings_of(made())["double11-rehearsal"]
+    assert (rehearsal.shape, rehearsal.peak, rehearsal.factor) == ("rehearsal", 500, 1.5)
+    assert [(one.name, one.duration_s, one.end_rate) for one in rehearsal.stages()[1:]] == [
+        ("rise", 300, 750),
+        ("peak", 1800, 750),
+        ("fall", 60, 50),
+        (RECOVERY, 600, 50),
+    ]
+
+
 def test_the_breakpoint_has_enough_steps_for_a_capacity() -> None:
     stages = settings_of(made())["double11-breakpoint"].stages()
     plan = Plan("r", (), "", None, stages, timeout_s=1, shoppers=1, patience_s=1)
@@ -149,18 +166,68 @@ def commands(files: dict[str, bytes]) -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
+def parsed(line: str) -> click.Context:
+    """Return a command with its arguments, as the program takes it."""
+    program, *words = shlex.split(line)
+    assert program == "storewatch"
+    command: Any = cli
+    context = click.Context(cli, obj={"config_file": None})
+    while isinstance(command, click.Group):
+        command = command.get_command(context, words.pop(0))
+        assert command is not None, line
+    made: click.Context = command.make_context(command.name, words, obj={"config_file": None})
+    return made
+
+
 def test_every_command_of_a_ticket_is_one_that_the_program_takes() -> None:
     found = commands(made())
     assert len(found) >= 15
     for line in found:
-        program, *words = shlex.split(line)
-        assert program == "storewatch"
-        command: Any = cli
-        context = click.Context(cli, obj={"config_file": None})
-        while isinstance(command, click.Group):
-            command = command.get_command(context, words.pop(0))
-            assert command is not None, line
-        command.make_context(command.name, words, obj={"config_file": None})
+        parsed(line)
+
+
+@pytest.mark.parametrize(
+    ("peak", "orders_per_s"),
+    [("500/s", 750), ("1/h", 1.5 / 3600), ("0.001/h", 0.0015 / 3600), ("0.123456/s", 0.185184)],
+)
+def test_the_orders_that_a_capacity_is_asked_for_are_never_rounded_to_none(
+    peak: str, orders_per_s: float
+) -> None:
+    coming = launch("X", peak, str(DOUBLE11.day), "checkout", EARLY)
+    (line,) = [line for line in commands(made(coming=coming)) if "load capacity" in line]
+    asked = parsed(line).params["orders_per_second"]
+    assert asked == pytest.approx(orders_per_s, rel=1e-5)
+
+
+def test_the_ticket_of_the_gate_runs_the_gate_after_the_rehearsal() -> None:
+    gate = by_slug(tickets(DOUBLE11, EARLY))["gate"]
+    found = [parsed(line) for line in gate.commands]
+    assert [one.command.name for one in found] == ["check", "run", "gate", "status"]
+    assert found[1].params["profile"] == "double11-rehearsal"
+    assert found[2].params["policy"] == "pre-launch"
+    assert gate.commands[2].split()[3] == '"$RELEASE"'  # empty, it is refused in one line
+
+
+def commands_of_the_page() -> list[str]:
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "plan-a-launch.md"
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "lines", [commands(made()), commands_of_the_page()], ids=["tickets", "page"]
+)
+def test_a_run_that_a_capacity_is_taken_from_is_not_given_up_in_the_step_that_breaks(
+    lines: list[str],
+) -> None:
+    shapes = {name: one.shape for name, one in settings_of(made()).items()}
+    found = [one for one in map(parsed, lines) if one.command.name in ("run", "capacity")]
+    taken = [n for n, one in enumerate(found) if one.command.name == "capacity"]
+    assert taken
+    for number in taken:
+        before = found[number - 1].params
+        assert shapes[before["profile"]] == "steps"
+        assert before["to_the_end"]
 
 
 def test_every_profile_that_a_ticket_names_is_there_and_each_is_used() -> None:

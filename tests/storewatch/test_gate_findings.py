@@ -10,12 +10,15 @@ import pytest
 from alerting.budget_policy import PolicyLevel
 from alerting.slo_status import SloStatus
 from loadtests.past_runs import Run
+from storewatch.core.errors import BusyError, LoadError, StorewatchError, UnreachableError
 from storewatch.core.evidence import Evidence, Measurement, new_id
 from storewatch.core.targets import Target, Verdict
 from storewatch.gate_findings import (
+    Outcome,
     alike,
     last_passed,
     measurements,
+    of_broken_off,
     of_budgets,
     of_newest,
     of_rehearsals,
@@ -83,6 +86,40 @@ def test_a_pass_needs_no_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "made", "verdict"),
+    [
+        (LoadError("it died"), [Verdict.PASS, Verdict.PASS], Verdict.FAIL),
+        (BusyError("it died"), [Verdict.PASS, Verdict.PASS], Verdict.INCONCLUSIVE),
+        (UnreachableError("it died"), [Verdict.PASS, Verdict.FAIL], Verdict.FAIL),
+        (LoadError("it died"), [Verdict.INVALID, Verdict.PASS], Verdict.INVALID),
+    ],
+)
+def test_what_was_made_before_an_error_stays_with_its_figures(
+    error: StorewatchError, made: list[Verdict], verdict: Verdict
+) -> None:
+    runs = [evidence(one, p95(0.05 * n)) for n, one in enumerate(made, 1)]
+    found = of_broken_off("load a/b", runs, error)
+    assert found.verdict is verdict
+    assert found.said.startswith("run 3: it died")
+    assert found.evidence == tuple(runs)
+    assert [(m.name, m.value) for m in found.measurements] == [("p95_s.load a/b", 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (LoadError("it died"), Verdict.FAIL),
+        (BusyError("it died"), Verdict.INCONCLUSIVE),
+        (UnreachableError("it died"), Verdict.INCONCLUSIVE),
+    ],
+)
+def test_what_could_not_be_asked_is_left_open_and_what_broke_off_failed(
+    error: StorewatchError, verdict: Verdict
+) -> None:
+    assert of_broken_off("drill", (), error) == Outcome("drill", verdict, "it died")
+
+
+@pytest.mark.parametrize(
     ("records", "verdict", "said"),
     [
         ([], Verdict.INCONCLUSIVE, "there is none; `storewatch drill run` makes one"),
@@ -90,8 +127,17 @@ def test_a_pass_needs_no_words() -> None:
         ([drill(Verdict.PASS, 24)], Verdict.PASS, "of cloud, 24 h ago"),
         ([drill(Verdict.PASS, 25)], Verdict.FAIL, "asked is 24 h at most: `storewatch drill run`"),
         ([drill(Verdict.FAIL, 1), drill(Verdict.PASS, 2)], Verdict.FAIL, "it failed"),
-        ([drill(Verdict.INCONCLUSIVE, 1), drill(Verdict.PASS, 2)], Verdict.PASS, "2 h ago"),
-        ([drill(Verdict.INVALID, 1)], Verdict.INCONCLUSIVE, "there is none"),
+        (
+            [drill(Verdict.INCONCLUSIVE, 1), drill(Verdict.PASS, 2)],
+            Verdict.INCONCLUSIVE,
+            "of cloud, 1 h ago; it is INCONCLUSIVE and decides nothing: `storewatch drill run`",
+        ),
+        (
+            [drill(Verdict.INVALID, 1), drill(Verdict.FAIL, 2)],
+            Verdict.INCONCLUSIVE,
+            "of cloud, 1 h ago; it is INVALID and decides nothing: `storewatch drill run` again",
+        ),
+        ([drill(Verdict.INVALID, 25), drill(Verdict.PASS, 26)], Verdict.FAIL, "24 h at most"),
     ],
 )
 def test_the_newest_drill_must_have_passed_and_be_fresh(
