@@ -46,19 +46,11 @@ def run_capacity(
     draft = store.open("capacity", load.subject, context)
     notes, verdicts = conclusions(found, sizings, orders_per_s)
     assumptions = sizing.sentences(assumed, found.response_s, found.requests_per_visit or 1.0)
-    preview = Evidence(
-        id=draft.id,
-        kind="capacity",
-        subject=load.subject,
-        started_at=draft.started_at,
-        duration_s=0.0,
-        measurements=tuple(measurements(found, sizings, orders_per_s)),
-        context=context,
-        overrides=tuple(verdicts or [Verdict.PASS]),
-    )
+    measured = measurements(found, sizings, orders_per_s)
+    preview = draft.preview(measured, [*notes, *assumptions], verdicts or [Verdict.PASS])
     page = render(preview, found, sizings, assumed.order_ratio, notes, assumptions)
     write_atomic(draft.folder / "report.html", page.encode())
-    return draft.finish(preview.measurements, [*notes, *assumptions], preview.overrides)
+    return draft.finish(preview.measurements, preview.notes, preview.overrides)
 
 
 def _capacity(store: EvidenceStore, load: Evidence, plan: Plan) -> Capacity:

@@ -1,7 +1,6 @@
 """The release gate: run what a policy lists and give one verdict with its evidence."""
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -214,16 +213,7 @@ def _finish(draft: EvidenceDraft, release: str, outcomes: list[Outcome]) -> Evid
     found = gate_findings.measurements(outcomes)
     notes = [f"release {release}", *(one.note for one in outcomes)]
     overrides = [one.verdict for one in outcomes]
-    preview = Evidence(
-        id=draft.id,
-        kind=draft.kind,
-        subject=draft.subject,
-        started_at=draft.started_at,
-        duration_s=time.time() - draft.started_at.timestamp(),
-        measurements=tuple(found),
-        notes=tuple(notes),
-        overrides=tuple(overrides),
-    )
+    preview = draft.preview(found, notes, overrides)
     whole = {
         "policy": draft.subject,
         "release": release,

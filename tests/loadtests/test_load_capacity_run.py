@@ -160,10 +160,15 @@ def test_the_capacity_of_a_real_server_is_found_through_the_command_line(
             break
     assert ended.value.code == 0, (out.err, found.notes)
     theory_per_s = SLOTS / HELD_S
-    # HTTP takes a part of each 20 ms; the law rounds the sharp knee of a fixed number of slots.
-    assert found.value("measured_per_s") == pytest.approx(theory_per_s, rel=0.15)
-    assert found.value("capacity_per_s") == pytest.approx(theory_per_s, rel=0.2)
-    assert (found.value("capacity_low_per_s") or 0.0) <= theory_per_s
-    assert (found.value("capacity_high_per_s") or 0.0) >= 0.9 * theory_per_s
+    measured, low, law, high = (
+        found.value(f"{name}_per_s") or 0.0
+        for name in ("measured", "capacity_low", "capacity", "capacity_high")
+    )
+    # HTTP takes a part of each 20 ms; the law rounds the sharp knee of a fixed number of slots, so
+    # that it may lie above the truth. What plans count on may not.
+    assert measured == pytest.approx(theory_per_s, rel=0.15)
+    assert 0.8 * theory_per_s <= min(low, measured) <= theory_per_s
+    assert low <= law <= high
+    assert high >= 0.9 * theory_per_s
     assert found.value("usl_gamma") == pytest.approx(1 / HELD_S, rel=0.3)
     assert store.list("capacity")[0].id == found.id
