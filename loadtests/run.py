@@ -143,7 +143,7 @@ def run_load(
             f"{wish.profile}: pause {profile.pause:g} s is too short for several workers, who tell"
             f" their figures once a second; write {_PAUSE_OF_A_CREW_S:g}s or more"
         )
-    settings = settings.model_copy(update={"targets": {**settings.targets, **profile.targets}})
+    settings = settings.model_copy(update={"targets": settings.targets_of(profile)})
     context = {"release": wish.release} if wish.release else {}
     if not wish.crew.alone:
         context["workers"] = str(wish.crew.size)

@@ -151,6 +151,10 @@ class LoadSettings(Section):
                     raise ValueError(f"{where}[{index}]: {mistake}")
         return self
 
+    def targets_of(self, profile: ProfileSettings) -> dict[str, Target]:
+        """Return the targets of a profile: its own, and those of all that it does not have."""
+        return {**self.targets, **profile.targets}
+
     def _unfit(self, one: RequirementSettings) -> str:
         """Say why a load test cannot be run as it is required, nothing when it can."""
         journey, name = parted(one.subject or "")

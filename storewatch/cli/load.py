@@ -3,7 +3,7 @@
 import click
 
 from loadtests.process import Crew, checked_address, join
-from loadtests.run import Wish, run_load
+from loadtests.run import Wish, find_profile, run_load
 from storewatch.cli.common import (
     config_option,
     end_with,
@@ -85,7 +85,8 @@ def run(
 def _run_once(wish: Wish, label: str) -> Evidence:
     found = parts()
     settings = found.config.settings.loadtests
-    with watching(label, settings.targets.get(P95_S)) as progress:
+    targets = settings.targets_of(find_profile(settings, wish.profile))
+    with watching(label, targets.get(P95_S)) as progress:
         return run_load(settings, wish, found.evidence, progress, found.surroundings)
 
 
