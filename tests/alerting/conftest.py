@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from alerting_section import Command
-from running import free_port
+from loopback import free_port
 
 from alerting.incidents import IncidentBook
 from storewatch.store.database import open_database

@@ -1,33 +1,16 @@
 """Prometheus, Alertmanager and receivers of their notifications, on free ports."""
 
 import json
-import socket
 import subprocess
-import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from loopback import LoopbackServer, QuietHandler, until
+
 from storewatch.tools import working_folder
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def until(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
-    """Wait until the condition holds and return what it returned."""
-    deadline, pause = time.monotonic() + within_s, threading.Event()
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not so within {within_s} s"
-        pause.wait(0.05)
-    return found
 
 
 class HttpServer:
@@ -39,33 +22,17 @@ class HttpServer:
         self.pages = pages or {}
         own = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
-                self._answer(200 if path in own.pages else 404, own.pages.get(path, "").encode())
+                self.answer(200 if path in own.pages else 404, own.pages.get(path, "").encode())
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                own.posted.append((self.path, json.loads(body)))
-                self._answer(own.status, b"ok")
+                own.posted.append((self.path, json.loads(self.body())))
+                self.answer(own.status, b"ok")
 
-            def _answer(self, status: int, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        self.server = LoopbackServer(Handler)
+        self.url = self.server.url
 
     def alerts(self, path: str) -> list[dict[str, Any]]:
         """Return the alerts of webhooks that came to a path."""
@@ -74,11 +41,9 @@ class HttpServer:
 
 @contextmanager
 def serving(pages: dict[str, str] | None = None) -> Iterator[HttpServer]:
-    server = HttpServer(pages)
-    try:
-        yield server
-    finally:
-        server.close()
+    served = HttpServer(pages)
+    with served.server.serving():
+        yield served
 
 
 @contextmanager

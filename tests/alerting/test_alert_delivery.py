@@ -5,12 +5,12 @@ import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from running import free_port, running, until
+from loopback import LoopbackServer, QuietHandler, free_port, until
+from running import running
 
 from alerting.prometheus import ProbeTarget, prometheus_argv, render_prometheus
 from alerting.routes import alertmanager_argv, render_alertmanager
@@ -36,30 +36,19 @@ class Site:
         self.tokens: set[str] = set()
         site = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 if self.path == "/health" and site.frozen.is_set():
                     threading.Event().wait(2)
-                self._answer()
+                self.answer(200)
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
                 site.tokens.add(self.headers.get("Authorization", ""))
-                site.told += json.loads(body)["alerts"]
-                self._answer()
+                site.told += json.loads(self.body())["alerts"]
+                self.answer(200)
 
-            def _answer(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.server = LoopbackServer(Handler)
+        self.url = self.server.url
 
     def heard(self, alert: str, status: str) -> list[dict[str, Any]]:
         return [a for a in self.told if a["labels"]["alertname"] == alert and a["status"] == status]
@@ -68,9 +57,8 @@ class Site:
 @pytest.fixture
 def site() -> Iterator[Site]:
     found = Site()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    with found.server.serving():
+        yield found
 
 
 @pytest.fixture

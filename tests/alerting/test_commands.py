@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from alerting_section import SLACK, Command, slo_file
-from running import free_port, running, serving
+from loopback import free_port
+from running import running, serving
 
 from alerting.routes import alertmanager_argv
 from alerting.settings import AlertmanagerSettings

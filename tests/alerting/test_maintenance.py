@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 import requests
+from loopback import free_port
 from pydantic import ValidationError
-from running import free_port, running
+from running import running
 
 from alerting.maintenance import MaintenanceSettings, maintenance_group, time_interval
 from alerting.settings import AlertSettings

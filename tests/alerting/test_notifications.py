@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from running import HttpServer, free_port, running, serving, until
+from loopback import free_port, until
+from running import HttpServer, running, serving
 
 from alerting.maintenance import DAYS, MaintenanceSettings
 from alerting.notify import send_test

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
-from running import free_port, running, serving, until
+from loopback import free_port, until
+from running import running, serving
 
 from alerting.own_prometheus import add_jobs, own_files
 from alerting.prometheus import prometheus_argv, render_prometheus

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from incident_book import incidents
-from running import free_port, running, until
+from loopback import free_port, until
+from running import running
 
 from alerting.incidents import IncidentBook
 from alerting.reconcile import LOOKS_BEFORE_RESOLVING, Reconciler

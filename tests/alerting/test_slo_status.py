@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from running import free_port, running, serving, until
+from loopback import free_port, until
+from running import running, serving
 
 from alerting.budget_policy import DEFAULT_POLICY, PolicyLevel, level_of
 from alerting.prometheus import prometheus_argv, render_prometheus

@@ -3,7 +3,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from json_server import answering
+from loopback import answering
 
 from alerting.webhook import Alertmanager, read_webhook
 from storewatch.core.errors import AlertError, UnreachableError

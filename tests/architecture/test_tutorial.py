@@ -9,18 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from loopback import free_port
 from repository import ROOT
 
 PAGES = ROOT / "docs" / "tutorial"
 TUTORIAL = (PAGES / "watch-your-own-shop.md").read_text()
 _FILE = re.compile(r"^(`{3,})\w+ (\{[^\n]*\})\n(.*?)^\1$", re.M | re.S)
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.fixture

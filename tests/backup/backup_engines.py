@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from loopback import free_port
 
 from backup.drill_redis import find_redis_server
 from storewatch.store.postgres_programs import find_postgres
@@ -40,14 +41,6 @@ UNION ALL SELECT 'order_without_key', count(*) FROM orders WHERE key IS NULL;
 CREATE ROLE storewatch_backup LOGIN REPLICATION;
 GRANT pg_monitor, pg_read_all_data, pg_checkpoint TO storewatch_backup;
 """
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on at present."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def until(

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backup_engines import S3Server, free_port, remove
+from backup_engines import S3Server, remove
 from backup_shop import Shop
+from loopback import free_port
 
 from backup.keys import ensure_keys
 from backup.retention import id_time

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from backup_engines import ending, free_port, until
+from backup_engines import ending, until
+from loopback import free_port
 
 from storewatch.store.postgres_programs import find_postgres
 from storewatch.store.unprivileged import demote_kwargs, own, unprivileged_user

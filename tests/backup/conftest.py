@@ -8,9 +8,10 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-from backup_engines import S3Server, free_port, postgres, redis_server, remove
+from backup_engines import S3Server, postgres, redis_server, remove
 from backup_house import House, build, files_only
 from cluster import copy_of, make_template
+from loopback import free_port
 from wal_house import WalHouse, build_wal_house
 
 from backup.backup import run_backup

@@ -20,10 +20,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.extend(map(str, Path(__file__).parents[:2]))
 
-from backup_engines import S3Server, free_port, postgres, redis_server, remove
+from backup_engines import S3Server, postgres, redis_server, remove
 from backup_house import House, build, names
+from loopback import free_port
 
 from backup.catalogue import verify
 from backup.holdings import read_holdings

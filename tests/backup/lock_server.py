@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
-from backup_engines import accepts, ending, free_port, until
+from backup_engines import accepts, ending, until
+from loopback import free_port
 
 BUCKET = "locked"
 

@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 import psycopg
-from backup_engines import PASSWORD, ending, free_port, until
+from backup_engines import PASSWORD, ending, until
 from backup_house import House
+from loopback import free_port
 
 from backup.backup import run_backup
 from backup.catalogue import list_recovery_points

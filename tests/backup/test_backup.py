@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from backup_engines import PASSWORD, accepts, free_port
+from backup_engines import PASSWORD, accepts
 from backup_house import House, names, runs_in
 from backup_shop import Writer
+from loopback import free_port
 
 from backup.backup import run_backup
 from backup.catalogue import list_recovery_points, verify

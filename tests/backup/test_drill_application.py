@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backup_engines import PASSWORD, free_port
+from backup_engines import PASSWORD
 from backup_house import House, assert_clean
+from loopback import free_port
 from pydantic import ValidationError
 
 from backup.drill import run_drill

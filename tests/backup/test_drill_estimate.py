@@ -1,8 +1,8 @@
 """How long production would take, and which orders it would lose."""
 
 import pytest
-from backup_engines import free_port
 from backup_house import House
+from loopback import free_port
 from pydantic import ValidationError
 
 from backup.drill import run_drill

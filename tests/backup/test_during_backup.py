@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from backup_damage import edit, other_system
-from backup_engines import free_port
 from cluster import url
+from loopback import free_port
 from wal_house import WalHouse, eventually
 
 from backup.backup import run_backup

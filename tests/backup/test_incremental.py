@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from backup_engines import free_port
+from loopback import free_port
 from wal_house import WalHouse, archiving, recovered
 
 from backup.backup import run_backup

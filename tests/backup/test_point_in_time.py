@@ -1,8 +1,8 @@
 """Restores to a moment show exactly the rows of that moment, on real servers."""
 
 import pytest
-from backup_engines import free_port
 from cluster import Server
+from loopback import free_port
 from wal_house import WalHouse, archiving, eventually, recovered
 
 from backup.backup import run_backup

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import redis
-from backup_engines import ending, free_port, until
+from backup_engines import ending, until
 from backup_house import House, names
+from loopback import free_port
 
 from backup.backup import run_backup
 from backup.drill_redis import find_redis_server

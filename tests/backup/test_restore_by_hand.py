@@ -6,8 +6,8 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-from backup_engines import free_port
 from cluster import programs, run
+from loopback import free_port
 from wal_house import WalHouse, archiving
 
 from backup.backup import run_backup

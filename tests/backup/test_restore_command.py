@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from backup_engines import free_port
+from loopback import free_port
 from wal_house import WalHouse, archiving, eventually, recovered
 
 from backup.backup import run_backup

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from aged_points import put_point, store, with_lsn
 from backup_damage import edit, flip, smaller
-from backup_engines import free_port
 from backup_house import House, kill_once_it_says, names
+from loopback import free_port
 
 from backup.backup import run_backup
 from backup.catalogue import list_recovery_points, tier_settings, verify

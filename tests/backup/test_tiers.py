@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from backup_engines import S3Server, free_port
+from backup_engines import S3Server
+from loopback import free_port
 
 from backup.errors import ExistsError, MissingObjectError, TierError
 from backup.tiers.folder import FolderTier

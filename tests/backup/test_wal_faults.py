@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from backup_engines import S3Server, free_port
+from backup_engines import S3Server
+from loopback import free_port
 from wal_house import WalHouse, archiving, eventually, recovered
 
 from backup.backup import run_backup

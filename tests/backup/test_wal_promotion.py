@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from backup_engines import free_port
 from cluster import Server, url
+from loopback import free_port
 from wal_house import WalHouse, archiving, eventually, recovered
 
 from backup.backup import run_backup

@@ -3,24 +3,14 @@
 import json
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from loopback import LoopbackServer, QuietHandler
 
 TOKEN = "the-switch-token"
 TOKEN_VARIABLE = "SWITCH_TOKEN"
-
-
-def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
-    """Wait until the condition holds; fail when it does not in time."""
-    deadline = time.monotonic() + within_s
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {within_s} s"
-        pause.wait(0.02)
 
 
 class SwitchedPart:
@@ -33,58 +23,42 @@ class SwitchedPart:
         self.refused_modes: set[str] = set()
         self.before_put: Callable[[str], object] = lambda _mode: None
         handler = type("Handler", (_Handler,), {"part": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server = LoopbackServer(handler)
+        self.url = self.server.url
         self.switch = f"{self.url}/switch"
 
     @contextmanager
     def serving(self) -> Iterator["SwitchedPart"]:
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        try:
+        with self.server.serving():
             yield self
-        finally:
-            self.server.shutdown()
-            self.server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     part: SwitchedPart
 
     def do_GET(self) -> None:
         if self.path == "/health":
-            self._answer(200 if self.part.healthy else 503, {})
+            self.answer_json(200 if self.part.healthy else 503, {})
         elif self._allowed():
-            self._answer(200, {"mode": self.part.mode})
+            self.answer_json(200, {"mode": self.part.mode})
 
     def do_PUT(self) -> None:
-        mode = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["mode"]
+        mode = json.loads(self.body())["mode"]
         if not self._allowed():
             return
         if mode in self.part.refused_modes:
-            self._answer(500, {})
+            self.answer_json(500, {})
             return
         self.part.before_put(mode)
         self.part.mode = mode
         self.part.history.append(mode)
-        self._answer(200, {"mode": mode})
+        self.answer_json(200, {"mode": mode})
 
     def _allowed(self) -> bool:
         allowed = self.headers.get("Authorization") == f"Bearer {TOKEN}"
         if not allowed:
-            self._answer(401, {})
+            self.answer_json(401, {})
         return allowed
-
-    def _answer(self, status: int, body: dict[str, str]) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 def write_experiment(path: Path, part: SwitchedPart, longest_s: float = 60) -> Path:

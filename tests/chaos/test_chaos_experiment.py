@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from chaos_site import TOKEN, SwitchedPart, bystander, python, until, write_experiment
+from chaos_site import TOKEN, SwitchedPart, bystander, python, write_experiment
 from chaoslib.experiment import ensure_experiment_is_valid
 from chaoslib.loader import load_experiment
+from loopback import until
 
 from chaos import experiment, lease
 from chaos.lease import open_leases

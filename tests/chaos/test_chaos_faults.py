@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chaos_site import TOKEN_VARIABLE, SwitchedPart, until
+from chaos_site import TOKEN_VARIABLE, SwitchedPart
+from loopback import until
 
 from chaos.faults import process, switch
 from chaos.lease import give_back, open_leases

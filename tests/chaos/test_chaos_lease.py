@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chaos_site import bystander, until
+from chaos_site import bystander
 from held_faults import Care, inject, unwatched
+from loopback import until
 
 from chaos import hold, lease
 from chaos.faults import process

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from chaos_site import bystander, python, until
+from chaos_site import bystander, python
 from held_faults import Care, inject, unwatched
+from loopback import until
 
 from chaos import lease, watchdog
 from chaos.lease import LEASE_VARIABLE, RUNNER_VARIABLE, give_back, open_leases

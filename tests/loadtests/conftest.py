@@ -10,7 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from load_shop import SmallShop, free_port, until
+from load_shop import SmallShop
+from loopback import free_port, until
 
 from loadtests.process import RunningLoad
 from loadtests.profiles import ProfileSettings

@@ -1,14 +1,11 @@
 """A small shop over real HTTP that stalls, fails, loses and doubles orders when it is told to."""
 
 import json
-import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -17,27 +14,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from loopback import LoopbackServer, QuietHandler
 
 from loadtests.profiles import ProfileSettings
 from loadtests.settings import LoadSettings
 
 PRICE_CENTS = 1999
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
-    """Wait until the condition holds; fail when it does not in time."""
-    deadline = time.monotonic() + within_s
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {within_s} s"
-        pause.wait(0.02)
 
 
 class SmallShop:
@@ -55,15 +37,13 @@ class SmallShop:
         self.ending = threading.Event()
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"shop": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        scheme = "http"
+        self.server = LoopbackServer(handler)
+        self.url = self.server.url
         if certificate:
-            scheme = "https"
+            self.url = self.url.replace("http:", "https:")
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(*certificate)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.url = f"{scheme}://127.0.0.1:{self.server.server_port}"
 
     def place(self, key: str) -> dict[str, Any]:
         """Place the order of an idempotency key, once."""
@@ -99,16 +79,14 @@ class SmallShop:
     @contextmanager
     def serving(self) -> Iterator["SmallShop"]:
         """Serve inside the block."""
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        try:
-            yield self
-        finally:
-            self.ending.set()
-            self.server.shutdown()
-            self.server.server_close()
+        with self.server.serving():
+            try:
+                yield self
+            finally:
+                self.ending.set()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # an answer in two writes would wait for an acknowledgement
     shop: SmallShop
@@ -116,18 +94,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.shop.begin(self.path)
         if self.path == "/look":
-            self._answer(200, {"ok": True})
+            self.answer_json(200, {"ok": True})
         elif self.path == "/ledger":
-            self._answer(200, self.shop.captures)
+            self.answer_json(200, self.shop.captures)
         elif self.path == "/endless":
             self._drip()
         else:
-            self._answer(500, {"error": "broken"})
+            self.answer_json(500, {"error": "broken"})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.body())
         self.shop.begin(self.path)
-        self._answer(201, self.shop.place(body["key"]))
+        self.answer_json(201, self.shop.place(body["key"]))
 
     def _drip(self) -> None:
         """Always a byte before anybody's time-out, never the last."""
@@ -139,17 +117,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b" ")
             except OSError:
                 return
-
-    def _answer(self, status: int, body: object) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:

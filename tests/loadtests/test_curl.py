@@ -10,7 +10,7 @@ from typing import Any
 
 import gevent
 import pytest
-from load_shop import until
+from loopback import until
 
 from loadtests.curl import CurlSession, Transfers
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from load_house import House
 from load_shop import SmallShop, settings_for
 from stepped_run import RATES, SHOP, run_of
 
@@ -14,7 +15,6 @@ from loadtests.capacity_run import run_capacity
 from loadtests.plan import Plan
 from loadtests.run import Wish, run_load
 from loadtests.sizing import Assumptions
-from storewatch.cli.main import main
 from storewatch.core.errors import LoadError, UsageError
 from storewatch.core.evidence import Evidence
 from storewatch.core.targets import Verdict
@@ -137,28 +137,19 @@ def full_shop(shop: SmallShop) -> SmallShop:
 
 
 def test_the_capacity_of_a_real_server_is_found_through_the_command_line(
-    full_shop: SmallShop,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    full_shop: SmallShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STOREWATCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("STOREWATCH_HOME", str(tmp_path))
+    house = House(tmp_path)
     steps = {"shape": "steps", "rate": 40, "by": 40, "steps": 7, "hold": "3s", "warm_up": "1s"}
     settings = settings_for(full_shop.url, connections=20, profiles={"steps": steps})
-    store = EvidenceStore(tmp_path / "home")
-    config = ["--config", str(tmp_path / "storewatch.yaml")]
-    with pytest.raises(SystemExit):
-        main([*config, "init"])
     for _ in range(3):  # again while this host starves the generator, which is INVALID
-        run_load(settings, Wish("look", "steps", gives_up=False), store, lambda _line: None)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([*config, "load", "capacity", "--json"])
-        out = capsys.readouterr()
-        found = Evidence.from_json(json.loads(out.out))
+        run_load(settings, Wish("look", "steps", gives_up=False), house.store, lambda _line: None)
+        answer = house.call("load", "capacity", "--json")
+        found = Evidence.from_json(answer.evidence)
         if found.verdict is not Verdict.INVALID:
             break
-    assert ended.value.code == 0, (out.err, found.notes)
+    assert answer.code == 0, (answer.stderr, found.notes)
     theory_per_s = SLOTS / HELD_S
     measured, low, law, high = (
         found.value(f"{name}_per_s") or 0.0
@@ -171,4 +162,4 @@ def test_the_capacity_of_a_real_server_is_found_through_the_command_line(
     assert low <= law <= high
     assert high >= 0.9 * theory_per_s
     assert found.value("usl_gamma") == pytest.approx(1 / HELD_S, rel=0.3)
-    assert store.list("capacity")[0].id == found.id
+    assert house.store.list("capacity")[0].id == found.id

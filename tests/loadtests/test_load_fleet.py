@@ -9,7 +9,8 @@ from typing import Any
 
 import psutil
 import pytest
-from load_shop import SmallShop, profile, settings_for, until
+from load_shop import SmallShop, profile, settings_for
+from loopback import until
 
 from loadtests import verdict
 from loadtests.process import Crew, RunningLoad

@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
-from load_shop import SmallShop, make_certificate, profile, settings_for, until
+from load_shop import SmallShop, make_certificate, profile, settings_for
+from loopback import until
 
 from loadtests.process import RunningLoad
 from loadtests.run import start_load

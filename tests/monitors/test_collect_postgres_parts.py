@@ -5,8 +5,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from loopback import until
 from prometheus_client.core import Metric
-from watching import PASSWORD, Node, Pair, Talker, one, samples, until
+from watching import PASSWORD, Node, Pair, Talker, one, samples
 
 from monitors.collectors.postgres.collector import PostgresCollector
 from monitors.settings import PostgresNode

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 import redis
-from watching import PASSWORD, Talker, free_port, one
+from loopback import free_port
+from watching import PASSWORD, Talker, one
 
 from monitors.collectors.redis import RedisCollector
 from monitors.collectors.resp import RespError

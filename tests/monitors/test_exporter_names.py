@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from watching import PASSWORD, Node, Pair, free_port, until
+from loopback import free_port, until
+from watching import PASSWORD, Node, Pair
 
 from monitors.collectors.host import HostCollector
 from monitors.collectors.postgres.collector import PostgresCollector

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import walks
-from watching import free_port, one, reply, samples, until
+from loopback import free_port, until
+from watching import one, reply, samples
 
 from monitors.journeys import JourneyCollector, JourneyPlan, JourneyTimer
 from storewatch.core.journey import Journey, load_journey

@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from watching import PASSWORD, Pair, Talker, free_port, one, reply, samples, until
+from loopback import free_port, until
+from watching import PASSWORD, Pair, Talker, one, reply, samples
 
 from monitors.page import Page
 from monitors.registry import Sources, Watch, build_watch, run_exporter

@@ -9,7 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
-from watching import PASSWORD, Pair, one, until
+from loopback import until
+from watching import PASSWORD, Pair, one
 
 from monitors.collectors.postgres.collector import PostgresCollector
 from monitors.exposition import exposition

@@ -1,16 +1,14 @@
 """Helpers of the monitors' tests: database nodes, samples, waiting."""
 
 import signal
-import socket
 import subprocess
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import psycopg
+from loopback import until
 from prometheus_client.core import Metric
 
 from monitors.settings import PostgresNode, PostgresSettings
@@ -21,22 +19,6 @@ PASSWORD = "a-secret"
 
 Talker = Callable[[Callable[[Callable[[bytes], None]], None]], int]
 """Starts a server that talks as the function does and never listens; returns its port."""
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
-    """Wait until the condition holds; fail when it does not in time."""
-    deadline = time.monotonic() + within_s
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {within_s} s"
-        pause.wait(0.02)
 
 
 def samples(families: list[Metric]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
