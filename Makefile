@@ -19,7 +19,7 @@ demo: $(VENV)/.demo ## the whole loop on the reference shop, with a report (ARGS
 
 test: $(VENV)/.test ## all tests, on real servers (ARGS="-k backup" for some)
 	@tests/chromium.sh
-	@$(BIN)/python -m pytest $(ARGS)
+	@tests/all.sh $(ARGS)
 
 check: $(VENV)/.test ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
