@@ -23,7 +23,7 @@ from storewatch.store.unprivileged import demote_kwargs, own, unprivileged_user
 
 @pytest.fixture(autouse=True)
 def _generators_find_the_journeys(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = str(Path(__file__).parent)
+    here = os.pathsep.join(map(str, Path(__file__).parents[:2]))
     others = os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", f"{here}{os.pathsep}{others}" if others else here)
 
