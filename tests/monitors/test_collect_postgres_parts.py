@@ -82,7 +82,7 @@ def test_a_slot_nobody_reads_is_named_with_what_it_holds_back(pair: Pair) -> Non
     with pair.primary.connect("shop") as connection:
         connection.execute("SELECT pg_create_physical_replication_slot('orphan', true)")
         try:
-            connection.execute("SELECT pg_logical_emit_message(false, 'x', repeat('y', 100000))")
+            connection.execute("SELECT pg_logical_emit_message(true, 'x', repeat('y', 100000))")
             found = collect(pair)
         finally:
             connection.execute("SELECT pg_drop_replication_slot('orphan')")
