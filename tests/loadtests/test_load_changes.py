@@ -46,8 +46,9 @@ def test_a_change_says_what_was_before_and_after() -> None:
     (found,) = find_changes([0.100, 0.101, 0.102, 0.103, 0.104, 0.120, 0.121, 0.122, 0.123, 0.124])
     assert (found.index, found.before, found.after) == (5, 0.102, 0.122)
     assert found.ratio == pytest.approx(0.122 / 0.102, rel=0.005)
-    # Source: of the C(10, 5) = 252 orders two part the values as well.
-    assert found.p == pytest.approx(2 / 252, abs=0.005)
+    # Source: of the C(10, 5) = 252 orders two part the values as well. Within two deviations of
+    # what 9 999 random ones find; a first look at 499 would be further off.
+    assert found.p == pytest.approx(2 / 252, abs=0.0018)
     assert find_changes([0.1] * 30) == []
 
 
