@@ -19,7 +19,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def until(condition: Callable[[], Found], within_s: float = 30.0) -> Found:
+def until(condition: Callable[[], Found], within_s: float = 20.0) -> Found:
     """Wait until the condition holds and return what it returned; fail when it does not in time."""
     deadline, pause = time.monotonic() + within_s, threading.Event()
     while not (found := condition()):

@@ -3,14 +3,20 @@
 import json
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from loopback import LoopbackServer, QuietHandler, until
+import loopback
+from loopback import Found, LoopbackServer, QuietHandler
 
 from storewatch.tools import working_folder
+
+
+def until(condition: Callable[[], Found], within_s: float = 30.0) -> Found:
+    """Wait longer: scrape, evaluation, grouping and notification each take their turn."""
+    return loopback.until(condition, within_s)
 
 
 class HttpServer:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import LoopbackServer, QuietHandler, free_port, until
-from running import running
+from loopback import LoopbackServer, QuietHandler, free_port
+from running import running, until
 
 from alerting.prometheus import ProbeTarget, prometheus_argv, render_prometheus
 from alerting.routes import alertmanager_argv, render_alertmanager

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from loopback import free_port, until
-from running import HttpServer, running, serving
+from loopback import free_port
+from running import HttpServer, running, serving, until
 
 from alerting.maintenance import DAYS, MaintenanceSettings
 from alerting.notify import send_test

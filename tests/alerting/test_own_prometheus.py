@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
-from loopback import free_port, until
-from running import running, serving
+from loopback import free_port
+from running import running, serving, until
 
 from alerting.own_prometheus import add_jobs, own_files
 from alerting.prometheus import prometheus_argv, render_prometheus

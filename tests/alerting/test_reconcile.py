@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from incident_book import incidents
-from loopback import free_port, until
-from running import running
+from loopback import free_port
+from running import running, until
 
 from alerting.incidents import IncidentBook
 from alerting.reconcile import LOOKS_BEFORE_RESOLVING, Reconciler

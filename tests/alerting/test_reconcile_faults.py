@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from incident_book import incidents
-from loopback import until
+from running import until
 from sqlalchemy.exc import OperationalError
 
 from alerting.incident import Alert

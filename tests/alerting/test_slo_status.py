@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from loopback import free_port, until
-from running import running, serving
+from loopback import free_port
+from running import running, serving, until
 
 from alerting.budget_policy import DEFAULT_POLICY, PolicyLevel, level_of
 from alerting.prometheus import prometheus_argv, render_prometheus

@@ -41,7 +41,6 @@ OVERHEAD_S, OVERHEAD_RATIO = 0.003, 0.01
 STOP_S = 2.0
 _STOPPING_HOLD_S = 20.0
 _REPETITIONS = 100
-_ROUNDS, _QUIET_S = 3, 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,28 +227,6 @@ def answers(
             _answer(case, case.hold_s(wanted_s), load.plan, summary, seed)
             for (case, load), summary in zip(loads, summaries, strict=True)
         ]
-
-
-def quietest(wanted_s: float, folder: Path, seed: str) -> list[Answer]:
-    """Measure all cases; again, twice at most, those whose generator other work held up.
-
-    One stall leaves a queue behind it: of a run of twenty seconds that is more than one percent.
-    """
-    best: dict[str, Answer] = {}
-    for number in range(_ROUNDS):
-        again = [case for case in CASES if not _quiet(best.get(case.name))]
-        if not again:
-            break
-        each = folder / f"round-{number}"
-        each.mkdir()
-        for found in answers(wanted_s, each, seed, again):
-            before = best.get(found.case.name, found)
-            best[found.case.name] = min(before, found, key=lambda one: one.waking_s[1])
-    return [best[case.name] for case in CASES]
-
-
-def _quiet(found: Answer | None) -> bool:
-    return found is not None and found.waking_s[1] < _QUIET_S
 
 
 def _answer(case: Case, hold_s: float, plan: Plan, summary: dict[str, Any], seed: str) -> Answer:

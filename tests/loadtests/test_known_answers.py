@@ -5,11 +5,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from known_answers import CASES, PERCENTILES, Answer, quietest
+from known_answers import CASES, PERCENTILES, Answer, answers
 
 _PAGE = Path(__file__).parents[2] / "docs" / "reference" / "accuracy.md"
 _HOLD_S = 20.0
+_ROUNDS, _QUIET_S = 3, 0.025
 _ALL = pytest.mark.parametrize("number", range(len(CASES)), ids=[case.name for case in CASES])
+
+
+def quietest(wanted_s: float, folder: Path, seed: str) -> list[Answer]:
+    """Measure all cases; again, twice at most, those whose generator other work held up.
+
+    One stall leaves a queue behind it: of a run of twenty seconds that is more than one percent.
+    """
+    best: dict[str, Answer] = {}
+    for number in range(_ROUNDS):
+        again = [case for case in CASES if not _quiet(best.get(case.name))]
+        if not again:
+            break
+        each = folder / f"round-{number}"
+        each.mkdir()
+        for found in answers(wanted_s, each, seed, again):
+            before = best.get(found.case.name, found)
+            best[found.case.name] = min(before, found, key=lambda one: one.waking_s[1])
+    return [best[case.name] for case in CASES]
+
+
+def _quiet(found: Answer | None) -> bool:
+    return found is not None and found.waking_s[1] < _QUIET_S
 
 
 @pytest.fixture(scope="module")
